@@ -1,0 +1,660 @@
+"""A classifier whose geometry is measured in the units of its images.
+
+:class:`Classifier` wraps any ``torch.nn.Module`` that maps images to logits. It owns what
+has to be right before any geometry makes sense: the normalisation (inside, so that every
+distance is an l2 distance of pixel values), the bounds, the class names, the device. And
+it owns the one loop that all geometry runs on: network passes in chunks that fit into
+memory, counted.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from geoexplorer.jobs import check_cancelled
+
+__all__ = ["Classifier", "Cost"]
+
+# Bytes of intermediate values that one chunk may hold. On a CPU a small chunk stays in the
+# caches and a long computation can be cancelled between two chunks; on a GPU a large one
+# keeps the device busy. The size depends on the network and the device only, never on a
+# measured time, so that a second run gives the same numbers.
+_CPU_CHUNK_BYTES = 48 * 2**20
+_GPU_CHUNK_SHARE = 1 / 8
+_LARGEST_CHUNK = 16_384
+
+# An image this many times the bounds' width away from their middle is taken to be in other
+# units. Perturbed points outside the bounds are legitimate, so the limit is generous; 8-bit
+# pixel values in a classifier for [0, 1] are still far beyond it.
+_FOREIGN_UNITS = 16.0
+
+Score = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Network passes, counted in images.
+
+    ``forwards`` counts every image sent through the network, ``gradients`` every image for
+    which one scalar was differentiated with respect to the image (its forward pass is
+    counted in ``forwards`` too).
+
+    Examples
+    --------
+    >>> Cost(10, 4) - Cost(3, 1)
+    Cost(forwards=7, gradients=3)
+    """
+
+    forwards: int = 0
+    gradients: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.forwards + other.forwards, self.gradients + other.gradients)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.forwards - other.forwards, self.gradients - other.gradients)
+
+
+class Classifier:
+    """Any image classifier, measured in the l2 units of its images.
+
+    Parameters
+    ----------
+    module
+        A network in evaluation mode that maps images ``(n, C, H, W)`` to logits ``(n, L)``.
+        The classifier works on a copy: the module itself is left as it is, and training it
+        further does not change the classifier.
+    input_shape
+        ``(C, H, W)`` of one image.
+    mean, std
+        Normalisation applied inside, one number or one number a channel: the module sees
+        ``(x - mean) / std``. None leaves the images as they are.
+    bounds
+        Lowest and highest pixel value of an image, before normalisation.
+    class_names
+        ``L`` names; the class indices when None.
+    device
+        ``"auto"`` takes a GPU if there is one. A list of devices shares every batch.
+    dtype
+        Floating-point type of the computation; that of the module's parameters when None.
+    name
+        Shown on figures and written into results; the module's class when None.
+    chunk_size
+        Images evaluated at once; chosen from the network's memory use when None, and halved
+        whenever the device runs out of memory.
+
+    Raises
+    ------
+    TypeError
+        If the module is not an ``nn.Module`` or does not return a tensor.
+    ValueError
+        If the module is in training mode, its output changes between two equal calls or
+        depends on the other images of a batch, is not ``(n, L)`` with at least two finite
+        logits, or holds probabilities (a softmax) instead of logits.
+
+    Examples
+    --------
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
+    >>> clf = Classifier(module, input_shape=(3, 2, 2), device="cpu")
+    >>> clf.logits(torch.rand(5, 3, 2, 2)).shape
+    torch.Size([5, 3])
+    >>> clf.cost
+    Cost(forwards=5, gradients=0)
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        input_shape: Sequence[int],
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        class_names: Sequence[str] | None = None,
+        device: str | torch.device | Sequence[str | torch.device] = "auto",
+        dtype: torch.dtype | None = None,
+        name: str | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+        self.input_shape = _image_shape(input_shape)
+        self.bounds = _bounds(bounds)
+        self.devices = _devices(device)
+        self.dtype = _dtype(module, dtype)
+        self.name = type(module).__name__ if name is None else str(name)
+        if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+            raise ValueError(f"chunk_size must be a positive integer or None, got {chunk_size!r}")
+        _require_evaluation_mode(module)
+        normalised = nn.Sequential(
+            _Normalise(
+                _channel_values("mean", mean, self.input_shape[0], 0.0),
+                _channel_values("std", std, self.input_shape[0], 1.0, positive=True),
+            ),
+            _copy(module),
+        ).eval()
+        self._networks = [
+            copy.deepcopy(normalised).to(device=place, dtype=self.dtype).requires_grad_(False)
+            for place in self.devices[1:]
+        ]
+        self._networks.insert(
+            0, normalised.to(device=self.devices[0], dtype=self.dtype).requires_grad_(False)
+        )
+        self._forwards = 0
+        self._gradients = 0
+        self._count_lock = threading.Lock()
+        self.n_classes = _check_behaviour(self)
+        self.class_names = _class_names(class_names, self.n_classes)
+        self.chunk_size = self._fitting_chunk() if chunk_size is None else chunk_size
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.input_shape))
+        return (
+            f"Classifier({self.name!r}, {shape} images in [{self.bounds[0]:g}, "
+            f"{self.bounds[1]:g}], {self.n_classes} classes, {self.device}, {self.dtype})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The first device; results of unchecked passes live there."""
+        return self.devices[0]
+
+    @property
+    def dimension(self) -> int:
+        """d = C·H·W, the dimension of the input space."""
+        return int(np.prod(self.input_shape))
+
+    @property
+    def module(self) -> nn.Module:
+        """The network with its normalisation inside, as one differentiable module."""
+        return self._networks[0]
+
+    @property
+    def cost(self) -> Cost:
+        """Network passes made so far; the difference of two readings is what lies between."""
+        return Cost(self._forwards, self._gradients)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with any weight, bound or normalisation."""
+        digest = hashlib.sha256(repr((self.input_shape, self.bounds, self.dtype)).encode())
+        for key, value in self.module.state_dict().items():
+            digest.update(key.encode())
+            if isinstance(value, Tensor):
+                digest.update(_bytes_of(value))
+        digest.update(str(self.module).encode())
+        return digest.hexdigest()[:16]
+
+    # Checked passes, for anyone.
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits ``(n, L)`` of images ``(n, C, H, W)``, on the device of ``x``."""
+        images = self.prepare(x)
+        return self.forward(images).to(_device_of(x))
+
+    def labels(self, x: Tensor) -> Tensor:
+        """Predicted classes ``(n,)``, int64, of images ``(n, C, H, W)``."""
+        return self.logits(x).argmax(dim=1)
+
+    def margin(self, x: Tensor, own: int | Tensor, other: int | Tensor) -> Tensor:
+        """F = f_own - f_other, ``(n,)``, positive where ``own`` is the higher of the two."""
+        images = self.prepare(x)
+        own, other = self.classes(own, images, "own"), self.classes(other, images, "other")
+        return difference(self.forward(images), own, other).to(_device_of(x))
+
+    def margin_gradient(
+        self, x: Tensor, own: int | Tensor, other: int | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """F = f_own - f_other ``(n,)`` and its gradient with respect to the images.
+
+        Examples
+        --------
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+        >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+        >>> margins, gradients = clf.margin_gradient(torch.rand(3, 1, 2, 2), own=0, other=1)
+        >>> margins.shape, gradients.shape
+        (torch.Size([3]), torch.Size([3, 1, 2, 2]))
+        """
+        images = self.prepare(x)
+        own, other = self.classes(own, images, "own"), self.classes(other, images, "other")
+        _, margins, gradients = self.forward_gradient(images, difference, own, other)
+        return margins.to(_device_of(x)), gradients.to(_device_of(x))
+
+    def gradient(self, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """A score of the logits, ``(n, L) -> (n,)``, and its gradient ``(n, C, H, W)``."""
+        _, values, gradients = self.forward_gradient(self.prepare(x), score)
+        return values.to(_device_of(x)), gradients.to(_device_of(x))
+
+    def prepare(self, x: Any, *, argument: str = "x") -> Tensor:
+        """Check images and bring them to the classifier's device and dtype.
+
+        Parameters
+        ----------
+        x
+            Float tensor or array ``(n, C, H, W)``, or one image ``(C, H, W)``.
+        argument
+            What the caller calls ``x``, for the message.
+
+        Returns
+        -------
+        Tensor
+            ``(n, C, H, W)``, detached.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not a floating-point tensor or array.
+        ValueError
+            If its shape does not fit, it is empty, holds NaN or infinity, or is plainly in
+            other units than the bounds.
+        """
+        images = _as_float_tensor(x, argument)
+        shape = "(n, " + ", ".join(map(str, self.input_shape)) + ")"
+        if images.ndim == 3:
+            images = images[None]
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.input_shape:
+            raise ValueError(
+                f"{argument} must have shape {shape}, or {self.input_shape} for one image, "
+                f"got {tuple(_shape_of(x))}"
+            )
+        if len(images) == 0:
+            raise ValueError(f"{argument} is an empty batch; at least one image is needed")
+        images = images.detach().to(device=self.device, dtype=self.dtype)
+        lowest, highest = (float(value) for value in torch.aminmax(images))
+        if not np.isfinite([lowest, highest]).all():
+            raise ValueError(f"{argument} holds NaN or infinite values; finite images are needed")
+        _require_units(argument, lowest, highest, self.bounds)
+        return images
+
+    def classes(self, value: Any, images: Tensor, argument: str) -> Tensor:
+        """Class indices ``(n,)``, int64 on the classifier's device, from an int or a tensor.
+
+        Raises
+        ------
+        TypeError
+            If ``value`` is not an integer or an integer tensor.
+        ValueError
+            If there is not one class for each image, or a class is out of range.
+        """
+        classes = torch.as_tensor(value, device=self.device)
+        if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
+            raise TypeError(f"{argument} must hold integers, got {value!r}")
+        if classes.numel() == 1:
+            classes = classes.reshape(1).expand(len(images))
+        if classes.shape != (len(images),):
+            raise ValueError(
+                f"{argument} must be one class or one for each of the {len(images)} images, "
+                f"got shape {tuple(classes.shape)}"
+            )
+        if bool(((classes < 0) | (classes >= self.n_classes)).any()):
+            raise ValueError(
+                f"{argument} must be between 0 and {self.n_classes - 1}, got {value!r}"
+            )
+        return classes.to(torch.int64)
+
+    # Unchecked passes, for the algorithms: images on any device, results on `self.device`.
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(n, L)`` of already prepared images, without a graph."""
+
+        def evaluate(network: nn.Module, chunk: Tensor) -> tuple[Tensor]:
+            with torch.no_grad():
+                return (network(chunk),)
+
+        (logits,) = self._in_chunks(evaluate, images)
+        self._count(forwards=len(images))
+        return logits
+
+    def forward_gradient(
+        self, images: Tensor, score: Score, *per_image: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, a score of them, and the score's gradient with respect to the images.
+
+        ``score(logits, *per_image)`` gives one number an image; the tensors ``per_image``
+        have one row an image and are cut into the same chunks.
+
+        Returns
+        -------
+        tuple of Tensor
+            ``(n, L)``, ``(n,)`` and ``(n, C, H, W)``.
+        """
+
+        def differentiate(network: nn.Module, chunk: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                chunk = chunk.detach().requires_grad_()
+                logits = network(chunk)
+                values = score(logits, *rows)
+                (gradients,) = torch.autograd.grad(values.sum(), chunk)
+            return logits.detach(), values.detach(), gradients
+
+        logits, values, gradients = self._in_chunks(differentiate, images, *per_image, graph=True)
+        self._count(forwards=len(images), gradients=len(images))
+        return logits, values, gradients
+
+    def forward_jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and the gradients of several of them, one forward pass for all.
+
+        ``classes`` is ``(n, k)``; the gradients are ``(n, k, C, H, W)`` and count as k each.
+        """
+
+        def differentiate(network: nn.Module, chunk: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                chunk = chunk.detach().requires_grad_()
+                logits = network(chunk)
+                chosen = logits.gather(1, rows).sum(dim=0)
+                gradients = [
+                    torch.autograd.grad(value, chunk, retain_graph=True)[0] for value in chosen
+                ]
+            return logits.detach(), torch.stack(gradients, dim=1)
+
+        logits, gradients = self._in_chunks(differentiate, images, classes, graph=True)
+        self._count(forwards=len(images), gradients=classes.numel())
+        return logits, gradients
+
+    def _in_chunks(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        images: Tensor,
+        *per_image: Tensor,
+        graph: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns."""
+        pieces: list[tuple[Tensor, ...]] = []
+        start = 0
+        with _full_precision():
+            while start < len(images) or not pieces:
+                check_cancelled()
+                # A graph keeps about as much again as the values of a plain forward pass.
+                size = max(1, self.chunk_size // 2) if graph else self.chunk_size
+                part = slice(start, start + size)
+                turn = len(pieces) % len(self._networks)
+                device = self.devices[turn]
+                try:
+                    chunk = images[part].to(device=device, dtype=self.dtype)
+                    rows = [tensor[part].to(device) for tensor in per_image]
+                    pieces.append(function(self._networks[turn], chunk, *rows))
+                except torch.OutOfMemoryError as error:
+                    self._shrink(error)
+                    continue
+                start += size
+        return tuple(
+            torch.cat([column.to(self.device) for column in columns])
+            for columns in zip(*pieces, strict=True)
+        )
+
+    def _shrink(self, error: torch.OutOfMemoryError) -> None:
+        if self.chunk_size == 1:
+            raise error
+        self.chunk_size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _fitting_chunk(self) -> int:
+        if self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            budget = total * _GPU_CHUNK_SHARE
+        else:
+            budget = _CPU_CHUNK_BYTES
+        return int(min(_LARGEST_CHUNK, max(1, budget // self._bytes_per_image())))
+
+    def _bytes_per_image(self) -> int:
+        """Memory that a gradient of one image holds on to, from a pass that records it."""
+        weights = {weight.untyped_storage().data_ptr() for weight in self.module.parameters()}
+        held: dict[int, int] = {}
+
+        def record(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                held[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        probe = _probe_images(self, 1).requires_grad_()
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(record, lambda t: t):
+            self.module(probe)
+        image_bytes = probe.numel() * probe.element_size()
+        return max(sum(held.values()), 4 * image_bytes)
+
+    def _count(self, *, forwards: int, gradients: int = 0) -> None:
+        with self._count_lock:
+            self._forwards += forwards
+            self._gradients += gradients
+
+
+def difference(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """F = f_own - f_other for each row of ``logits``."""
+    own_logits = logits.gather(1, own[:, None])
+    return (own_logits - logits.gather(1, other[:, None]))[:, 0]
+
+
+class _Normalise(nn.Module):
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.identity = bool((mean == 0).all() and (std == 1).all())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images if self.identity else (images - self.mean) / self.std
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep a GPU from rounding products to TF32, which would show as noise in the geometry."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise TypeError(
+            f"module {type(module).__name__} cannot be copied ({error}); a classifier works on "
+            "a copy of the network. Compute nothing with it before, or load it afresh"
+        ) from error
+
+
+def _require_evaluation_mode(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if part.training:
+            where = f"its part {name!r} ({type(part).__name__}) is" if name else "it is"
+            raise ValueError(
+                f"module must be in evaluation mode, but {where} in training mode; "
+                "call module.eval() first"
+            )
+
+
+def _check_behaviour(clf: Classifier) -> int:
+    """Number of classes, after calling the network the way all geometry will call it."""
+    images = _probe_images(clf, 4)
+    with torch.no_grad(), _full_precision():
+        try:
+            logits = clf.module(images)
+        except Exception as error:
+            raise ValueError(
+                f"module cannot be applied to images of shape {tuple(images.shape)} "
+                f"(input_shape={clf.input_shape}): {error}"
+            ) from error
+        again, alone = clf.module(images), clf.module(images[:1])
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f"module must return a tensor of logits (n, L), got {type(logits).__name__}; "
+            "wrap it in a module that returns the logits"
+        )
+    if logits.ndim != 2 or len(logits) != len(images):
+        raise ValueError(
+            f"module must return logits of shape (n, L), got {tuple(logits.shape)} "
+            f"for {len(images)} images"
+        )
+    if logits.shape[1] < 2:
+        raise ValueError(f"module must tell at least two classes apart, got {logits.shape[1]}")
+    if not torch.is_floating_point(logits):
+        raise TypeError(f"module must return floating-point logits, got {logits.dtype}")
+    if not bool(torch.isfinite(logits).all()):
+        raise ValueError("module returns NaN or infinite logits for random images in its bounds")
+    tolerance = 1e-3 * float(logits.abs().max()) + 1e-6
+    if float((logits - again).abs().max()) > tolerance:
+        raise ValueError(
+            "module gives different outputs for two equal calls; switch off what is random "
+            "(dropout, sampling) before its geometry is measured"
+        )
+    if float((logits[:1] - alone).abs().max()) > tolerance:
+        raise ValueError(
+            "module's output for an image depends on the other images of its batch; batch "
+            "statistics must be fixed (batch normalisation with running averages)"
+        )
+    if float((logits.sum(dim=1) - 1).abs().max()) < 1e-4 and bool((logits >= 0).all()):
+        raise ValueError(
+            "module returns rows that are non-negative and sum to one: a softmax is in the "
+            "way. Geometry is measured on logits; remove the softmax"
+        )
+    return int(logits.shape[1])
+
+
+def _probe_images(clf: Classifier, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    low, high = clf.bounds
+    images = torch.rand((count, *clf.input_shape), generator=generator) * (high - low) + low
+    return images.to(device=clf.device, dtype=clf.dtype)
+
+
+def _image_shape(value: Sequence[int]) -> tuple[int, int, int]:
+    shape = tuple(value)
+    if len(shape) != 3 or any(not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
+        raise ValueError(f"input_shape must be (C, H, W), three positive integers, got {value!r}")
+    return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def _bounds(value: tuple[float, float]) -> tuple[float, float]:
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bounds must be (lowest, highest), two numbers, got {value!r}") from error
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"bounds must be finite with lowest < highest, got {value!r}")
+    return low, high
+
+
+def _devices(
+    value: str | torch.device | Sequence[str | torch.device],
+) -> tuple[torch.device, ...]:
+    if isinstance(value, str) and value == "auto":
+        return (torch.device("cuda" if torch.cuda.is_available() else "cpu"),)
+    named = [value] if isinstance(value, (str, torch.device)) else list(value)
+    if not named:
+        raise ValueError("device must name at least one device, got an empty list")
+    try:
+        devices = tuple(torch.device(name) for name in named)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be 'auto', a torch device such as 'cpu' or 'cuda:0', or a list of "
+            f"them, got {value!r}"
+        ) from error
+    for device in devices:
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA "
+                "devices are available; accepted here: 'auto' or 'cpu'"
+                + "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
+            )
+    return devices
+
+
+def _dtype(module: nn.Module, value: torch.dtype | None) -> torch.dtype:
+    if value is None:
+        value = next(
+            (weight.dtype for weight in module.parameters() if weight.is_floating_point()),
+            torch.get_default_dtype(),
+        )
+    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point torch dtype or None, got {value!r}")
+    return value
+
+
+def _channel_values(
+    argument: str,
+    value: float | Sequence[float] | None,
+    channels: int,
+    default: float,
+    *,
+    positive: bool = False,
+) -> Tensor:
+    numbers = torch.as_tensor(default if value is None else value, dtype=torch.float64).flatten()
+    if numbers.numel() not in (1, channels) or not bool(torch.isfinite(numbers).all()):
+        raise ValueError(
+            f"{argument} must be one finite number or one for each of the {channels} channels, "
+            f"got {value!r}"
+        )
+    if positive and bool((numbers <= 0).any()):
+        raise ValueError(f"{argument} must be positive, got {value!r}")
+    return numbers.expand(channels).reshape(1, channels, 1, 1).clone()
+
+
+def _class_names(value: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    if value is None:
+        return tuple(str(index) for index in range(count))
+    names = tuple(str(name) for name in value)
+    if len(names) != count:
+        raise ValueError(
+            f"class_names must hold one name for each of the {count} classes of the network, "
+            f"got {len(names)}"
+        )
+    return names
+
+
+def _as_float_tensor(x: Any, argument: str) -> Tensor:
+    if isinstance(x, np.ndarray):
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{argument} must be a float tensor of images, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{argument} must hold floating-point pixel values, got {x.dtype}; "
+            "scale 8-bit images with x.float() / 255"
+        )
+    return x
+
+
+def _require_units(
+    argument: str, lowest: float, highest: float, bounds: tuple[float, float]
+) -> None:
+    low, high = bounds
+    farthest = max(highest - (low + high) / 2, (low + high) / 2 - lowest)
+    too_large = farthest > _FOREIGN_UNITS * (high - low)
+    too_small = high - low > 100 and 0 <= lowest < highest <= 1
+    if too_large or too_small:
+        raise ValueError(
+            f"{argument} holds values from {lowest:g} to {highest:g}, but the classifier's bounds "
+            f"are [{low:g}, {high:g}]: the images are in other units. Rescale them, or make the "
+            "classifier with the bounds they have"
+        )
+
+
+def _device_of(x: Any) -> torch.device:
+    return x.device if isinstance(x, Tensor) else torch.device("cpu")
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    return tuple(getattr(x, "shape", ()))
+
+
+def _bytes_of(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

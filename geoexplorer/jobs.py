@@ -1,0 +1,159 @@
+"""One protocol for long work.
+
+A long computation is a generator, named ``*_steps``. It yields results of the same type
+as the plain function returns, each better than the one before and each carrying its
+``progress``; the last one is final. Whoever drives the generator decides what to do with
+the partial results: :func:`last` ignores them, a plot draws them, a worker thread drops
+the generator when the user has chosen something else.
+
+Between two yields the network is evaluated in chunks, and before every chunk
+:func:`check_cancelled` is called, so that work stops within one chunk of a request even
+where a single step is long.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+__all__ = ["Cancelled", "Progress", "TimeLeft", "cancellable", "check_cancelled", "last"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a computation has come.
+
+    Parameters
+    ----------
+    fraction
+        Done share of the work, between 0 and 1; 1 only for a final result.
+    message
+        What is being done, for a person: ``"refining, 3 of 5"``.
+
+    Examples
+    --------
+    >>> Progress(0.5, "refining, 2 of 4").complete
+    False
+    >>> Progress().complete
+    True
+    """
+
+    fraction: float = 1.0
+    message: str = "final"
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.fraction >= 1.0
+
+
+class HasProgress(Protocol):
+    """Anything that says how far it has come."""
+
+    @property
+    def progress(self) -> Progress:
+        """Share of the work done so far."""
+        ...
+
+
+R = TypeVar("R", bound=HasProgress)
+
+
+def last(steps: Iterable[R], *, show: bool = False) -> R:
+    """Run a ``*_steps`` generator to its end and return the final result.
+
+    Parameters
+    ----------
+    steps
+        The generator.
+    show
+        Print one line on standard error that says what is being done and how long it
+        will take.
+
+    Raises
+    ------
+    ValueError
+        If the generator yields nothing.
+
+    Examples
+    --------
+    >>> from geoexplorer.results import Result
+    >>> last(iter([Result(progress=Progress(0.5, "half")), Result()])).progress.complete
+    True
+    """
+    result: R | None = None
+    clock = TimeLeft()
+    for result in steps:
+        if show:
+            print(f"\r{clock.describe(result.progress):<78}", end="", file=sys.stderr, flush=True)
+    if show:
+        print(file=sys.stderr)
+    if result is None:
+        raise ValueError("steps yielded no result")
+    return result
+
+
+class TimeLeft:
+    """Estimates the time left from the progress made since the clock was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def seconds(self, progress: Progress) -> float | None:
+        """Seconds left, or None while there is nothing to go by."""
+        if progress.complete:
+            return 0.0
+        if progress.fraction <= 0.0:
+            return None
+        elapsed = time.monotonic() - self._start
+        return elapsed * (1.0 - progress.fraction) / progress.fraction
+
+    def describe(self, progress: Progress) -> str:
+        """One line for a person: what is being done and how long it will take."""
+        left = self.seconds(progress)
+        if left is None or progress.complete:
+            return progress.message
+        return f"{progress.message}, {left:.0f} s left" if left >= 1.0 else progress.message
+
+
+class Cancelled(Exception):
+    """Raised inside a computation that was asked to stop."""
+
+
+_cancel_event: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar(
+    "geoexplorer_cancel_event", default=None
+)
+
+
+@contextmanager
+def cancellable(event: threading.Event) -> Iterator[None]:
+    """Let everything computed inside the block stop soon after ``event`` is set.
+
+    Examples
+    --------
+    >>> event = threading.Event()
+    >>> event.set()
+    >>> with cancellable(event):
+    ...     check_cancelled()
+    Traceback (most recent call last):
+        ...
+    geoexplorer.jobs.Cancelled
+    """
+    token = _cancel_event.set(event)
+    try:
+        yield
+    finally:
+        _cancel_event.reset(token)
+
+
+def check_cancelled() -> None:
+    """Raise :class:`Cancelled` if the surrounding :func:`cancellable` block was asked to stop."""
+    event = _cancel_event.get()
+    if event is not None and event.is_set():
+        raise Cancelled

@@ -1,0 +1,245 @@
+"""The base of all results: how a result was made, saving, loading, indexing, drawing.
+
+A result is a frozen dataclass of plain arrays. It never holds a network, so it can be kept
+when the network is gone, sent to another machine, and drawn again without computing again.
+On disk it is one ``.npz`` file with a JSON description beside the arrays: data, never code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geoexplorer.classifier import Classifier, Cost
+from geoexplorer.jobs import Progress
+
+__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "Stored"]
+
+_FORMAT = 1
+
+
+class Stored:
+    """A dataclass that can be written to a file and read back; subclasses register themselves."""
+
+    known: ClassVar[dict[str, type[Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Stored.known[cls.__name__] = cls
+
+
+Stored.known[Cost.__name__] = Cost
+Stored.known[Progress.__name__] = Progress
+
+
+@dataclass(frozen=True)
+class Provenance(Stored):
+    """How a result was made, in enough detail to make it again."""
+
+    function: str = ""
+    network: str = ""
+    fingerprint: str = ""  # changes with any weight of the network
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = ""
+    dtype: str = ""
+    cost: Cost = field(default_factory=Cost)
+    seconds: float = 0.0
+    created: str = ""  # ISO 8601, UTC
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recorder:
+    """Takes down how a result is made, from the moment it is created.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    >>> recorder = Recorder(clf, "example", seed=0)
+    >>> _ = clf.logits(torch.rand(3, 1, 2, 2))
+    >>> recorder.provenance().cost
+    Cost(forwards=3, gradients=0)
+    """
+
+    def __init__(self, clf: Classifier, function: str, **options: Any) -> None:
+        self._clf = clf
+        self._function = function
+        self._options = options
+        self._cost = clf.cost
+        self._start = time.monotonic()
+
+    def provenance(self) -> Provenance:
+        """What has been spent so far, and on what."""
+        clf = self._clf
+        return Provenance(
+            function=self._function,
+            network=clf.name,
+            fingerprint=clf.fingerprint,
+            options=self._options,
+            device=", ".join(map(str, clf.devices)),
+            dtype=str(clf.dtype),
+            cost=clf.cost - self._cost,
+            seconds=time.monotonic() - self._start,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            versions=_versions(),
+        )
+
+
+S = TypeVar("S", bound="Result")
+B = TypeVar("B", bound="BatchResult")
+
+
+@dataclass(frozen=True, eq=False)
+class Result(Stored):
+    """What a computation gives; the base of all results.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "result.npz"
+    >>> Result(progress=Progress(0.5, "half")).save(path)
+    >>> Result.load(path).progress.message
+    'half'
+    """
+
+    provenance: Provenance = field(default_factory=Provenance, kw_only=True, repr=False)
+    progress: Progress = field(default_factory=Progress, kw_only=True, repr=False)
+
+    @property
+    def cost(self) -> Cost:
+        """Network passes that went into the whole result, counted in images."""
+        return self.provenance.cost
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to one ``.npz`` file of arrays and JSON."""
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        tree = {"format": _FORMAT, "content": _encode(self, arrays)}
+        text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
+        with open(path, "wb") as file:
+            np.savez_compressed(file, description=text, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls: type[S], path: str | Path) -> S:
+        """Read a result that :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is no saved result, or holds one of another kind.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                tree = json.loads(file["description"].tobytes())
+                content = _decode(tree["content"], file) if tree["format"] == _FORMAT else None
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"path {str(path)!r} is not a saved geoexplorer result") from error
+        if not isinstance(content, cls):
+            kind = "a newer format" if content is None else f"a {type(content).__name__}"
+            raise ValueError(f"path {str(path)!r} holds {kind}, not a {cls.__name__}")
+        return content
+
+    def figure(self, **options: Any) -> Any:
+        """Draw the result as a plotly figure; the options are those of its drawing function."""
+        from geoexplorer import figures
+
+        return figures.draw(self, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchResult(Result):
+    """A result with one row an image. Indexing always gives a batch again."""
+
+    def __len__(self) -> int:
+        return next(len(value) for value in self._rows().values())
+
+    def __getitem__(self: B, index: Any) -> B:
+        if isinstance(index, (int, np.integer)):
+            count = len(self)
+            if not -count <= index < count:
+                raise IndexError(f"index {index} is out of range for {count} images")
+            index = slice(index % count, index % count + 1)
+        return dataclasses.replace(self, **{name: rows[index] for name, rows in self._rows().items()})
+
+    def __iter__(self: B) -> Iterator[B]:
+        return (self[index] for index in range(len(self)))
+
+    def _rows(self) -> dict[str, Tensor]:
+        return {
+            item.name: value
+            for item in dataclasses.fields(self)
+            if isinstance(value := getattr(self, item.name), Tensor)
+        }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "geoexplorer": _own_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("geoexplorer")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    """JSON for ``value``; its arrays go into ``arrays`` under new names."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        name = f"array{len(arrays)}"
+        if isinstance(value, Tensor):
+            value = value.detach().cpu()
+            arrays[name] = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+            return {"tensor": name}
+        arrays[name] = value
+        return {"array": name}
+    if dataclasses.is_dataclass(value) and type(value).__name__ in Stored.known:
+        fields = {
+            item.name: _encode(getattr(value, item.name), arrays)
+            for item in dataclasses.fields(value)
+        }
+        return {"type": type(value).__name__, "fields": fields}
+    if isinstance(value, Mapping):
+        return {"mapping": {str(key): _encode(item, arrays) for key, item in value.items()}}
+    if isinstance(value, (tuple, list)):
+        return {"tuple": [_encode(item, arrays) for item in value]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"value": value}
+    raise TypeError(f"cannot save a {type(value).__name__}")
+
+
+def _decode(tree: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    ((kind, value), *rest) = tree.items()
+    if kind == "tensor":
+        return torch.from_numpy(np.array(arrays[value]))
+    if kind == "array":
+        return np.array(arrays[value])
+    if kind == "type":
+        fields = rest[0][1]
+        return Stored.known[value](
+            **{name: _decode(item, arrays) for name, item in fields.items()}
+        )
+    if kind == "mapping":
+        return {name: _decode(item, arrays) for name, item in value.items()}
+    if kind == "tuple":
+        return tuple(_decode(item, arrays) for item in value)
+    return value
