@@ -1,0 +1,267 @@
+"""The classifier: units, checks, chunks, counters, and leaving the caller's things alone."""
+
+import pytest
+import torch
+from torch import nn
+
+from geoexplorer.classifier import Classifier, Cost
+
+SHAPE = (3, 4, 5)
+
+
+class Linear(nn.Module):
+    """Logits W x + b; whatever else a test needs is set from outside."""
+
+    def __init__(self, n_classes: int = 4) -> None:
+        super().__init__()
+        self.layer = nn.Linear(60, n_classes)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return Linear().eval()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def make(module, **options):
+    return Classifier(module, **{"input_shape": SHAPE, "device": "cpu"} | options)
+
+
+def wrapped(function, n_classes=4):
+    class Wrapped(Linear):
+        def forward(self, x):
+            return function(super().forward(x))
+
+    return Wrapped(n_classes).eval()
+
+
+def test_normalisation_is_inside(module, images):
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    clf = make(module, mean=mean, std=std)
+    by_hand = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.allclose(clf.logits(images), module(by_hand), atol=1e-5)
+
+
+def test_gradient_is_with_respect_to_unnormalised_pixels(module, images):
+    clf = make(module, std=0.25)
+    margins, gradients = clf.margin_gradient(images, own=0, other=torch.full((7,), 2))
+    weights = module.layer.weight
+    expected = ((weights[0] - weights[2]) / 0.25).reshape(SHAPE)
+    assert torch.allclose(gradients, expected.expand_as(gradients), rtol=1e-5)
+    assert torch.allclose(margins, clf.margin(images, 0, 2), atol=1e-5)
+
+
+def test_single_image_is_a_batch_of_one(module, images):
+    assert make(module).logits(images[0]).shape == (1, 4)
+
+
+def test_float64(module, images):
+    clf = make(module, dtype=torch.float64)
+    assert clf.logits(images).dtype == torch.float64
+    assert next(module.parameters()).dtype == torch.float32
+
+
+def test_the_callers_module_is_left_alone(module, images):
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    clf = make(module, dtype=torch.float64)
+    fingerprint, logits = clf.fingerprint, clf.logits(images)
+    assert all(weight.requires_grad for weight in module.parameters())
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    with torch.no_grad():
+        module.layer.weight.mul_(2)
+    assert torch.equal(clf.logits(images), logits)
+    assert make(module, dtype=torch.float64).fingerprint != fingerprint
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_gradient_mode_is_left_as_found(module, images, enabled):
+    clf = make(module)
+    with torch.set_grad_enabled(enabled):
+        clf.logits(images)
+        _, gradients = clf.margin_gradient(images, 0, 1)
+        assert torch.is_grad_enabled() is enabled
+    assert not gradients.requires_grad
+
+
+def test_cost_counts_images(module, images):
+    clf = make(module, chunk_size=2)
+    start = clf.cost
+    clf.logits(images)
+    clf.margin_gradient(images[:3], 0, 1)
+    clf.forward_jacobian(images[:2], torch.tensor([[0, 1, 2], [1, 2, 3]]))
+    assert clf.cost - start == Cost(forwards=12, gradients=9)
+
+
+def test_jacobian_holds_the_gradient_of_each_chosen_logit(module, images):
+    clf = make(module, chunk_size=4)
+    chosen = torch.tensor([[3, 0]]).expand(7, 2)
+    _, jacobian = clf.forward_jacobian(images, chosen)
+    expected = module.layer.weight[[3, 0]].reshape(2, *SHAPE)
+    assert torch.allclose(jacobian, expected.expand_as(jacobian))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 100])
+def test_chunks_change_nothing(module, images, chunk_size):
+    clf = make(module, chunk_size=chunk_size)
+    assert torch.allclose(clf.logits(images), module(images), atol=1e-6)
+
+
+def test_several_devices_share_a_batch(module, images):
+    clf = make(module, device=["cpu", "cpu"], chunk_size=2)
+    assert torch.allclose(clf.logits(images), module(images), atol=1e-6)
+
+
+def test_out_of_memory_halves_the_chunk(images):
+    class Small(Linear):
+        def forward(self, x):
+            if len(x) > 4:
+                raise torch.OutOfMemoryError("no room for more than four images")
+            return super().forward(x)
+
+    clf = make(Small().eval(), chunk_size=64)
+    assert clf.logits(images.repeat(5, 1, 1, 1)).shape == (35, 4)
+    assert clf.chunk_size == 4
+
+
+def test_out_of_memory_for_one_image_is_reported(module, images):
+    clf = make(module, chunk_size=8)
+
+    def explode(logits):
+        raise torch.OutOfMemoryError("none at all")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        clf.gradient(images, explode)
+
+
+def test_larger_networks_get_smaller_chunks():
+    wide = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Flatten()).eval()
+    narrow = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten()).eval()
+    sizes = [make(net, input_shape=(3, 32, 32)).chunk_size for net in (wide, narrow)]
+    assert 1 <= sizes[0] < sizes[1]
+
+
+class TestBadNetworks:
+    def test_not_a_module(self):
+        with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, got function"):
+            make(lambda x: x)
+
+    def test_training_mode(self, module):
+        with pytest.raises(ValueError, match=r"evaluation mode.*eval\(\)"):
+            make(module.train())
+
+    def test_a_part_in_training_mode(self):
+        net = nn.Sequential(Linear(), nn.Dropout()).eval()
+        net[1].train()
+        with pytest.raises(ValueError, match="'1' \\(Dropout\\) is in training mode"):
+            make(net)
+
+    def test_random_output(self):
+        with pytest.raises(ValueError, match="two equal calls"):
+            make(wrapped(lambda out: nn.functional.dropout(out, training=True)))
+
+    def test_batch_statistics(self):
+        with pytest.raises(ValueError, match="other images of its batch"):
+            make(wrapped(lambda out: out - out.mean(0)))
+
+    def test_softmax(self):
+        with pytest.raises(ValueError, match="softmax is in the way"):
+            make(wrapped(lambda out: out.softmax(1)))
+
+    def test_log_softmax_is_accepted(self):
+        # Differences of its outputs are those of the logits.
+        assert make(wrapped(lambda out: out.log_softmax(1))).n_classes == 4
+
+    def test_one_class(self):
+        with pytest.raises(ValueError, match="at least two classes apart, got 1"):
+            make(Linear(1).eval())
+
+    def test_wrong_rank(self):
+        with pytest.raises(ValueError, match=r"\(n, L\), got \(4, 4, 1, 1\)"):
+            make(wrapped(lambda out: out[:, :, None, None]))
+
+    def test_not_a_tensor(self):
+        with pytest.raises(TypeError, match="got dict"):
+            make(wrapped(lambda out: {"logits": out}))
+
+    def test_not_finite(self):
+        with pytest.raises(ValueError, match="NaN or infinite logits"):
+            make(wrapped(lambda out: out / 0))
+
+    def test_wrong_input_shape(self, module):
+        with pytest.raises(ValueError, match="cannot be applied to images of shape"):
+            make(module, input_shape=(3, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_shape": (3, 4)}, "input_shape must be"),
+        ({"bounds": (1, 0)}, "bounds must be finite with lowest < highest"),
+        ({"bounds": 1}, "bounds must be"),
+        ({"mean": (0.1, 0.2)}, "mean must be one finite number or one for each of the 3 channels"),
+        ({"std": 0}, "std must be positive"),
+        ({"class_names": ["a"]}, "one name for each of the 4 classes"),
+        ({"device": "cuda:99"}, "device 'cuda:99' was asked for"),
+        ({"device": "toaster"}, "device must be 'auto'"),
+        ({"device": []}, "at least one device"),
+        ({"chunk_size": 0}, "chunk_size must be a positive integer"),
+    ],
+)
+def test_bad_options(module, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(module, **options)
+
+
+def test_bad_dtype(module):
+    with pytest.raises(TypeError, match="floating-point torch dtype"):
+        make(module, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (torch.rand(2, 3, 5, 4), ValueError, r"shape \(n, 3, 4, 5\).*got \(2, 3, 5, 4\)"),
+        (torch.rand(4, 5), ValueError, r"got \(4, 5\)"),
+        (torch.rand(0, *SHAPE), ValueError, "empty batch"),
+        (torch.full(SHAPE, float("nan")), ValueError, "NaN or infinite"),
+        (torch.full(SHAPE, float("inf")), ValueError, "NaN or infinite"),
+        (torch.rand(SHAPE) * 255, ValueError, "other units"),
+        (torch.zeros(SHAPE, dtype=torch.uint8), TypeError, "scale 8-bit images"),
+        ([[1.0]], TypeError, "must be a float tensor of images, got list"),
+    ],
+)
+def test_bad_images(module, images, error, message):
+    with pytest.raises(error, match=message):
+        make(module).logits(images)
+
+
+def test_unit_images_for_8_bit_bounds(module):
+    with pytest.raises(ValueError, match="other units"):
+        make(module, bounds=(0, 255)).logits(torch.rand(SHAPE))
+
+
+def test_points_somewhat_outside_the_bounds_are_welcome(module):
+    assert make(module).logits(torch.full(SHAPE, 3.0)).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("own", "error", "message"),
+    [
+        (4, ValueError, "own must be between 0 and 3"),
+        (-1, ValueError, "own must be between 0 and 3"),
+        (torch.zeros(3, dtype=torch.int64), ValueError, "one for each of the 7 images"),
+        (0.5, TypeError, "own must hold integers"),
+        (torch.zeros(7), TypeError, "own must hold integers"),
+    ],
+)
+def test_bad_classes(module, images, own, error, message):
+    with pytest.raises(error, match=message):
+        make(module).margin(images, own, 1)

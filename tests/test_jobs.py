@@ -1,0 +1,56 @@
+"""The protocol for long work."""
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.jobs import Cancelled, Progress, TimeLeft, cancellable, check_cancelled, last
+from geoexplorer.results import Result
+
+
+def test_last_gives_the_final_result(capsys):
+    steps = [Result(progress=Progress(0.5, "half")), Result()]
+    assert last(steps, show=True) is steps[1]
+    assert "half" in capsys.readouterr().err
+
+
+def test_no_result_is_an_error():
+    with pytest.raises(ValueError, match="yielded no result"):
+        last([])
+
+
+def test_time_left_follows_from_progress(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("geoexplorer.jobs.time.monotonic", lambda: now[0])
+    clock = TimeLeft()
+    assert clock.seconds(Progress(0.0, "starting")) is None
+    now[0] = 3.0
+    assert clock.seconds(Progress(0.25, "refining")) == pytest.approx(9.0)
+    assert clock.describe(Progress(0.25, "refining")) == "refining, 9 s left"
+    assert clock.seconds(Progress()) == 0.0
+
+
+def test_outside_a_cancellable_block_nothing_is_cancelled():
+    check_cancelled()
+
+
+def test_network_passes_stop_between_chunks():
+    event = threading.Event()
+
+    class Counting(nn.Module):
+        seen = 0
+
+        def forward(self, x):
+            Counting.seen += 1
+            if Counting.seen > 10:
+                event.set()
+            return x.flatten(1)
+
+    clf = Classifier(Counting().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=1)
+    Counting.seen = 0
+    with cancellable(event), pytest.raises(Cancelled):
+        clf.logits(torch.rand(100, 1, 2, 2))
+    assert Counting.seen == 11

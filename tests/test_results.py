@@ -1,0 +1,108 @@
+"""The base of all results: saving, loading, indexing, provenance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geoexplorer.classifier import Classifier, Cost
+from geoexplorer.jobs import Progress
+from geoexplorer.results import BatchResult, Provenance, Recorder, Result
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(BatchResult):
+    values: Tensor
+    pixels: Tensor
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Nested(Result):
+    inner: Rows
+    curve: np.ndarray
+    missing: None = None
+
+
+@pytest.fixture
+def rows():
+    return Rows(
+        values=torch.arange(4, dtype=torch.float64),
+        pixels=torch.rand(4, 1, 2, 2),
+        names=("a", "b"),
+        provenance=Provenance("rows", options={"seed": 3, "step": None}, cost=Cost(5, 2)),
+    )
+
+
+def test_round_trip(rows, tmp_path):
+    original = Nested(rows, np.eye(3), progress=Progress(0.5, "half"))
+    original.save(tmp_path / "result.npz")
+    loaded = Nested.load(tmp_path / "result.npz")
+    assert torch.equal(loaded.inner.values, rows.values)
+    assert loaded.inner.values.dtype == torch.float64
+    assert np.array_equal(loaded.curve, original.curve)
+    assert loaded.inner.provenance == rows.provenance
+    assert loaded.inner.cost == Cost(5, 2)
+    assert loaded.inner.names == ("a", "b")
+    assert loaded.progress == original.progress
+    assert loaded.missing is None
+
+
+def test_the_base_loads_any_result(rows, tmp_path):
+    rows.save(tmp_path / "rows.npz")
+    assert isinstance(Result.load(tmp_path / "rows.npz"), Rows)
+
+
+def test_loading_another_kind_is_refused(rows, tmp_path):
+    rows.save(tmp_path / "rows.npz")
+    with pytest.raises(ValueError, match="holds a Rows, not a Nested"):
+        Nested.load(tmp_path / "rows.npz")
+
+
+def test_loading_a_foreign_file_is_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("nothing of ours")
+    with pytest.raises(ValueError, match="not a saved geoexplorer result"):
+        Result.load(tmp_path / "text.npz")
+
+
+def test_loading_never_runs_code(tmp_path):
+    np.savez(tmp_path / "pickled.npz", description=np.array([{"format": 1}], dtype=object))
+    with pytest.raises(ValueError, match="not a saved geoexplorer result"):
+        Result.load(tmp_path / "pickled.npz")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Result.load(tmp_path / "none.npz")
+
+
+def test_what_cannot_be_data_is_not_saved(rows, tmp_path):
+    with pytest.raises(TypeError, match="cannot save a Linear"):
+        Nested(rows, nn.Linear(1, 1)).save(tmp_path / "result.npz")
+
+
+def test_a_batch_indexes_like_one(rows):
+    assert len(rows) == 4
+    assert rows[1].values.tolist() == [1.0]
+    assert rows[-1].values.tolist() == [3.0]
+    assert rows[1:3].pixels.shape == (2, 1, 2, 2)
+    assert rows[torch.tensor([True, False, False, True])].values.tolist() == [0.0, 3.0]
+    assert [len(row) for row in rows] == [1, 1, 1, 1]
+    assert rows[0].names == rows.names
+    with pytest.raises(IndexError, match="index 4 is out of range for 4 images"):
+        rows[4]
+
+
+def test_provenance_says_how(tmp_path):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    clf = Classifier(module, input_shape=(1, 2, 2), device="cpu", name="tiny")
+    clf.logits(torch.rand(9, 1, 2, 2))
+    recorder = Recorder(clf, "f", seed=1)
+    clf.logits(torch.rand(2, 1, 2, 2))
+    made = recorder.provenance()
+    assert (made.function, made.network, made.options) == ("f", "tiny", {"seed": 1})
+    assert made.cost == Cost(forwards=2)
+    assert made.fingerprint == clf.fingerprint
+    assert set(made.versions) == {"geoexplorer", "torch", "numpy", "python"}
