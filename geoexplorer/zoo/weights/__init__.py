@@ -1,0 +1,1 @@
+"""The bundled networks: one safetensors file each, written by geoexplorer.zoo.train."""
