@@ -1,0 +1,294 @@
+"""The command line: ``geoexplorer lab`` opens the Explorer, ``geoexplorer info`` says what is here.
+
+Opening JupyterLab needs none of the compute core, so torch is imported by ``info`` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import geoexplorer
+
+_NEEDED_BY_LAB = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly")
+_SHOWN_VERSIONS = (
+    *("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pillow"),
+    *("plotly", "ipywidgets", "anywidget", "jupyterlab", "ipykernel", "voila", "kaleido"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    >>> main(["--version"])
+    Traceback (most recent call last):
+    SystemExit: 0
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "lab":
+            return lab(
+                notebook=arguments.notebook, port=arguments.port, browser=not arguments.no_browser
+            )
+        print("\n".join(info()))
+    except CommandError as error:
+        print(f"geoexplorer: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class CommandError(Exception):
+    """One sentence for the person at the terminal; no traceback is shown."""
+
+
+def lab(*, notebook: Path | None = None, port: int | None = None, browser: bool = True) -> int:
+    """Start JupyterLab with this Python as its kernel, open a notebook and wait for the end.
+
+    Parameters
+    ----------
+    notebook
+        A notebook of one's own. By default the Explorer's, which is written to ``explorer.ipynb``
+        in the current directory (or, where that cannot be written, in the user's data directory)
+        unless it is there already.
+    port
+        The port to listen on, or the first free one from 8888.
+    browser
+        Whether a browser is opened; the address is printed in any case.
+
+    Returns
+    -------
+    int
+        JupyterLab's exit status.
+    """
+    missing = [name for name in _NEEDED_BY_LAB if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"{', '.join(missing)} not installed for {sys.executable}; install with: "
+            f"{sys.executable} -m pip install {' '.join(missing)}"
+        )
+    if notebook is None:
+        notebook = explorer_notebook(Path.cwd())
+    elif not notebook.is_file():
+        raise CommandError(f"--notebook: there is no file {notebook}")
+    notebook = notebook.resolve()
+    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    command.append(f"--ServerApp.root_dir={notebook.parent}")
+    if port is not None:
+        # Asked for by number, so that no neighbouring port will do.
+        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # containers; it listens on the loopback address alone
+    with tempfile.TemporaryDirectory(prefix="geoexplorer-") as folder:
+        return _serve(command, kernel_environment(Path(folder)), notebook)
+
+
+def info() -> Iterator[str]:
+    """Lines that say what is installed, where networks can run, and which are bundled."""
+    yield f"geoexplorer  {geoexplorer.__version__}"
+    yield f"python       {sys.version.split()[0]}  ({sys.executable})"
+    for name in _SHOWN_VERSIONS:
+        yield f"{name:<12} {_version_of(name)}"
+    yield ""
+    if find_spec("torch") is None:
+        yield "Devices and networks are not shown: torch is not installed."
+        return
+    yield from _devices()
+    yield ""
+    yield from _networks()
+
+
+def explorer_notebook(folder: Path) -> Path:
+    """Path of an Explorer notebook in a folder, written there if there is none.
+
+    No file is ever overwritten. An ``explorer.ipynb`` that calls ``explore`` is taken as it is,
+    with whatever its owner added; beside any other a new name is chosen.
+    """
+    for place in (folder, _user_folder()):
+        for number in range(1000):
+            path = place / (f"explorer-{number}.ipynb" if number else "explorer.ipynb")
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(EXPLORER_NOTEBOOK)
+                return path
+            except FileExistsError:
+                if _calls_explore(path):
+                    return path
+            except OSError:
+                break  # not writable: the next place
+    raise CommandError(
+        f"no notebook can be written to {folder} nor to {_user_folder()}; "
+        "start in another directory, or name a notebook with --notebook"
+    )
+
+
+def _cell(kind: str, name: str, source: str, **rest: object) -> dict[str, object]:
+    return {
+        "cell_type": kind,
+        "id": name,
+        "metadata": {},
+        **rest,
+        "source": source.splitlines(keepends=True),
+    }
+
+
+EXPLORER_NOTEBOOK = (
+    json.dumps(
+        {
+            "cells": [
+                _cell("markdown", "title", "# geoexplorer"),
+                _cell(
+                    "code",
+                    "explore",
+                    "import geoexplorer as gx  # Shift+Enter runs this cell\n\ngx.explore()",
+                    execution_count=None,
+                    outputs=[],
+                ),
+            ],
+            "metadata": {
+                "kernelspec": {
+                    "display_name": "Python 3 (ipykernel)",
+                    "language": "python",
+                    "name": "python3",
+                },
+                "language_info": {"name": "python"},
+            },
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        },
+        indent=1,
+        sort_keys=True,
+    )
+    + "\n"
+)
+"""The notebook that ``geoexplorer lab`` opens; notebooks/explorer.ipynb is the same."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="geoexplorer", description=geoexplorer.__doc__)
+    parser.add_argument(
+        "--version", action="version", version=f"geoexplorer {geoexplorer.__version__}"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="lab | info")
+    opened = commands.add_parser(
+        "lab",
+        help="open the Explorer in JupyterLab",
+        description="Open the Explorer in JupyterLab, in the current directory.",
+    )
+    opened.add_argument("--no-browser", action="store_true", help="only print the address")
+    opened.add_argument("--port", type=_port, metavar="N", help="port to listen on")
+    opened.add_argument("--notebook", type=Path, metavar="FILE", help="open this notebook instead")
+    commands.add_parser("info", help="print versions, devices and bundled networks")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _calls_explore(path: Path) -> bool:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return any(
+            cell["cell_type"] == "code" and "explore(" in "".join(cell["source"]) for cell in cells
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _user_folder() -> Path:
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "geoexplorer"
+
+
+def kernel_environment(folder: Path) -> dict[str, str]:
+    """Environment in which the kernel named python3 is this very Python.
+
+    A kernel of that name in the user's home would win over the one of this environment, and
+    belong to a Python without geoexplorer; what JUPYTER_PATH names wins over both.
+    """
+    kernel = folder / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    specification = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3 (geoexplorer)",
+        "language": "python",
+        "metadata": {"debugger": True},
+    }
+    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+    others = os.environ.get("JUPYTER_PATH")
+    path = str(folder) if not others else os.pathsep.join([str(folder), others])
+    return {**os.environ, "JUPYTER_PATH": path}
+
+
+def _serve(command: Sequence[str], environment: Mapping[str, str], notebook: Path) -> int:
+    """Run JupyterLab to its end, and print the notebook's address once it listens."""
+    started = time.time()
+    process = subprocess.Popen(command, env=environment)
+    # Ctrl-C reaches both processes; JupyterLab asks what is meant, and its answer counts.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while process.poll() is None:
+        if server := _listening(notebook.parent, started):
+            token = f"?token={server['token']}" if server["token"] else ""
+            address = f"{server['url']}lab/tree/{quote(notebook.name)}{token}"
+            print(f"\nThe Explorer is at {address}\n", flush=True)
+            break
+        time.sleep(0.1)
+    return process.wait()
+
+
+def _listening(root: Path, since: float) -> dict[str, str] | None:
+    """What a Jupyter server started after ``since`` in ``root`` wrote about itself."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    for path in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
+        try:
+            if path.stat().st_mtime >= since - 1.0:
+                server = json.loads(path.read_text(encoding="utf-8"))
+                if Path(server["root_dir"]) == root:
+                    return dict(server)
+        except (OSError, ValueError, KeyError):
+            continue  # half written, or gone again
+    return None
+
+
+def _version_of(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> Iterator[str]:
+    import torch
+
+    yield "Devices"
+    yield f"  cpu      {torch.get_num_threads()} threads"
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield f"  cuda:{index}   {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+
+
+def _networks() -> Iterator[str]:
+    from geoexplorer.zoo import list_classifiers
+
+    yield "Bundled networks"
+    for name in list_classifiers():
+        yield f"  {name}"

@@ -1,0 +1,100 @@
+"""Order of the tests, and the browser that some of them need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INSTALL_SECONDS = 300
+HOW_TO_GET_A_BROWSER = (
+    "Install one with `apt-get install chromium` (Debian, Ubuntu) or "
+    "`python -m playwright install --with-deps chromium`, then run the tests again."
+)
+
+_MISSING = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, and those that drive a page last.
+
+    The page tests leave an event loop running in this thread until the session ends, in which
+    nobody else can start one, so whoever needs a Chromium of his own (kaleido) comes before them.
+    """
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("browser") is None:
+        return 0
+    return 2 if "playwright_browser" in getattr(item, "fixturenames", ()) else 1
+
+
+@pytest.fixture(scope="session")
+def chromium(pytestconfig: pytest.Config) -> Path:
+    """Path of a Chromium; without one the test is skipped and the summary says so.
+
+    With GEOEXPLORER_REQUIRE_BROWSER=1 it fails instead.
+    """
+    found, reason = find_or_install_chromium()
+    if found is not None:
+        return found
+    pytestconfig.stash[_MISSING] = reason
+    if os.environ.get("GEOEXPLORER_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"GEOEXPLORER_REQUIRE_BROWSER=1, but {reason}. {HOW_TO_GET_A_BROWSER}")
+    pytest.skip(reason)
+
+
+def find_or_install_chromium() -> tuple[Path | None, str]:
+    """A Chromium's path, or why there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return Path(path), ""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return None, "no Chromium was found, and the package playwright is not installed"
+    with sync_playwright() as playwright:
+        path = Path(playwright.chromium.executable_path)
+    if path.exists():
+        return path, ""
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "playwright", "install", "chromium"],
+            capture_output=True,
+            timeout=INSTALL_SECONDS,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        return None, f"no Chromium was found, and playwright could not install its own ({error})"
+    if path.exists():
+        return path, ""
+    return None, f"playwright installed a Chromium, but there is none at {path}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say in words what was not tested for want of a browser."""
+    reason = config.stash.get(_MISSING, None)
+    if reason is None:
+        return
+    names = sorted(
+        report.nodeid
+        for outcome in ("skipped", "error")
+        for report in terminalreporter.stats.get(outcome, [])
+        if reason in str(report.longrepr)
+    )
+    terminalreporter.section("not tested: no browser")
+    terminalreporter.line(f"{len(names)} tests did not run, because {reason}:")
+    for name in names:
+        terminalreporter.line(f"  {name}")
+    terminalreporter.line(HOW_TO_GET_A_BROWSER)
