@@ -28,6 +28,7 @@ class NetworkCard:
     mean: tuple[float, ...]  # (C,) of the training images
     std: tuple[float, ...]  # (C,)
     seed: int
+    made_with: str  # the same weights come out only with the same versions and threads
     test_correct: int  # so many of the test images are classified right
     test_size: int
 

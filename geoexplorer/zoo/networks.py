@@ -67,10 +67,10 @@ def nin(input_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
         *mlpconv(input_shape[0], 32, 24, kernel=5),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        *mlpconv(24, 64, 64, kernel=5),
+        *mlpconv(24, 64, 48, kernel=3),
         nn.ReLU(),
         nn.AvgPool2d(2),
-        *mlpconv(64, 96, n_classes, kernel=3),
+        *mlpconv(48, 96, n_classes, kernel=3),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )

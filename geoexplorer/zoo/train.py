@@ -48,16 +48,16 @@ class Recipe:
 
 
 RECIPES = {
-    "digits-cnn": Recipe(epochs=60, rate=1e-3, shift=1, noise=0.1),
-    "digits-cnn-smooth": Recipe(epochs=60, rate=1e-3, shift=1, noise=0.1),
-    "shapes-lenet": Recipe(epochs=15, rate=3e-3, shift=2, mirror=True),
-    "shapes-lenet-smooth": Recipe(epochs=15, rate=3e-3, shift=2, mirror=True),
-    "shapes-nin": Recipe(epochs=10, rate=3e-3, shift=2, mirror=True),
-    "shapes-resnet": Recipe(epochs=8, rate=1e-2, shift=2, mirror=True),
-    "cifar10-lenet": Recipe(epochs=30, rate=3e-3, shift=4, mirror=True),
-    "cifar10-lenet-smooth": Recipe(epochs=30, rate=3e-3, shift=4, mirror=True),
-    "cifar10-nin": Recipe(epochs=40, rate=3e-3, shift=4, mirror=True),
-    "cifar10-resnet": Recipe(epochs=40, rate=1e-2, shift=4, mirror=True),
+    "digits-cnn": Recipe(epochs=40, rate=1e-3, shift=1, noise=0.1),
+    "digits-cnn-smooth": Recipe(epochs=40, rate=1e-3, shift=1, noise=0.1),
+    "shapes-lenet": Recipe(epochs=16, rate=1.5e-3, shift=1, mirror=True),
+    "shapes-lenet-smooth": Recipe(epochs=16, rate=1.5e-3, shift=1, mirror=True),
+    "shapes-nin": Recipe(epochs=8, rate=1.5e-3, shift=1, mirror=True),
+    "shapes-resnet": Recipe(epochs=6, rate=3e-3, shift=1, mirror=True),
+    "cifar10-lenet": Recipe(epochs=30, rate=1.5e-3, shift=4, mirror=True),
+    "cifar10-lenet-smooth": Recipe(epochs=30, rate=1.5e-3, shift=4, mirror=True),
+    "cifar10-nin": Recipe(epochs=40, rate=1.5e-3, shift=4, mirror=True),
+    "cifar10-resnet": Recipe(epochs=40, rate=3e-3, shift=4, mirror=True),
 }
 
 
@@ -137,6 +137,7 @@ def train(
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
         seed=seed,
+        made_with=f"torch {torch.__version__}, threads: {torch.get_num_threads()}",
         test_correct=int((predicted == test_set.labels).sum()),
         test_size=len(test_set),
     )
@@ -172,7 +173,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--download", action="store_true", help="fetch CIFAR-10 into the folder")
     parser.add_argument("--out", type=Path, default=Path("weights"), help="folder for the files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     known = [name for name in RECIPES if name.startswith("cifar10-") == (options.data == "cifar10")]
     unknown = [name for name in options.names if name not in known]
