@@ -281,7 +281,9 @@ def _from_files(
     channels: int | None,
     class_names: Sequence[str] | None,
 ) -> ImageSet:
-    labels, names, name = None, (), "files"
+    labels: list[int] | None = None
+    names: Sequence[str] = ()
+    name = "files"
     if isinstance(source, (str, os.PathLike)):
         path = Path(source) / (split or "")
         if not path.exists():
@@ -419,7 +421,9 @@ def _checked_images(given: Any, argument: str) -> Tensor:
             f"{argument} must be a tensor or numpy array (n, C, H, W), got {type(given).__name__}"
         )
     if isinstance(given, np.ndarray) and given.dtype.kind not in "fu":
-        raise TypeError(f"{argument} must be floating point or uint8, got an array of {given.dtype}")
+        raise TypeError(
+            f"{argument} must be floating point or uint8, got an array of {given.dtype}"
+        )
     images = torch.as_tensor(np.array(given) if isinstance(given, np.ndarray) else given.detach())
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"{argument} must be floating point or uint8, got {images.dtype}")

@@ -12,13 +12,15 @@ as photographs are; this also hides differences in the last bit between processo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 SIDE = 32
 SIZES = {"train": 16_000, "test": 2_000}
@@ -50,28 +52,29 @@ def _draw(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uin
         return rng.uniform(low, high, (n, *shape)).astype(np.float32)
 
     base = np.clip(uniform(0.1, 0.9, 1) + uniform(-0.25, 0.25, 3), 0, 1)
-    picture = base[:, :, None, None] + _clouds(uniform(-1, 1, 3, 5, 5)) * uniform(0, 0.2, 1, 1, 1)
+    picture: Array = base[:, :, None, None]
+    picture = picture + _clouds(uniform(-1, 1, 3, 5, 5)) * uniform(0, 0.2, 1, 1, 1)
 
     for _ in range(2):
         stroke = _segment(
-            x, y, uniform(-16, 16, 2), uniform(-16, 16, 2), half_width=uniform(0.3, 1.0)
+            x, y, uniform(-16, 16, 2), uniform(-16, 16, 2), half_width=uniform(0.3, 0.8)
         )
         picture = _paint(picture, stroke, uniform(0, 1, 3))
 
-    radius = uniform(6.5, 13)
-    room = np.minimum(16 - radius, 5)
+    radius = uniform(7, 13)
+    room = np.minimum(16 - radius, 4)
     centre = uniform(-1, 1, 2) * room[:, None]
-    distance = _distances(labels, x, y, centre, radius, uniform(-0.4, 0.4), uniform(0.8, 1.25))
-    picture = _paint(picture, distance, _contrasting(base, uniform(0.35, 1.0), rng))
+    distance = _distances(labels, x, y, centre, radius, uniform(-0.35, 0.35), uniform(0.85, 1.18))
+    picture = _paint(picture, distance, _contrasting(base, uniform(0.4, 1.0), rng))
 
-    # Two images in five get a bar in front of the shape; for the others it lies far outside.
-    through = centre + uniform(-0.7, 0.7, 2) * radius[:, None] + 1000 * (uniform(0, 1, 1) < 0.6)
+    # Three images in ten get a bar in front of the shape; for the others it lies far outside.
+    through = centre + uniform(-0.7, 0.7, 2) * radius[:, None] + 1000 * (uniform(0, 1, 1) < 0.7)
     angle = uniform(0, np.pi)
     along = 40 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    bar = _segment(x, y, through - along, through + along, half_width=uniform(0.5, 1.5))
+    bar = _segment(x, y, through - along, through + along, half_width=uniform(0.5, 1.3))
     picture = _paint(picture, bar, uniform(0, 1, 3))
 
-    noise = rng.standard_normal(picture.shape, dtype=np.float32) * uniform(0.01, 0.08, 1, 1, 1)
+    noise = rng.standard_normal(picture.shape, dtype=np.float32) * uniform(0, 0.07, 1, 1, 1)
     return np.rint(255 * np.clip(picture + noise, 0, 1)).astype(np.uint8)
 
 
@@ -140,19 +143,19 @@ def _distances(
 
 
 def _disc(x: Array, y: Array) -> Array:
-    return np.hypot(x, y) - np.float32(0.9)
+    return np.hypot(x, y) - 0.9
 
 
 def _ring(x: Array, y: Array) -> Array:
-    return np.abs(np.hypot(x, y) - np.float32(0.7)) - np.float32(0.25)
+    return np.abs(np.hypot(x, y) - 0.7) - 0.25
 
 
 def _crescent(x: Array, y: Array) -> Array:
-    return np.maximum(np.hypot(x, y) - 1, np.float32(0.8) - np.hypot(x - np.float32(0.55), y))
+    return np.maximum(np.hypot(x, y) - 1, 0.8 - np.hypot(x - 0.55, y))
 
 
 def _polygon(corners: int) -> Callable[[Array, Array], Array]:
-    half = np.float32(np.pi / corners)
+    half = np.float32(math.pi / corners)
 
     def distance(x: Array, y: Array) -> Array:
         sector = np.mod(np.arctan2(x, y), 2 * half) - half
@@ -162,36 +165,34 @@ def _polygon(corners: int) -> Callable[[Array, Array], Array]:
 
 
 def _square(x: Array, y: Array) -> Array:
-    return np.maximum(np.abs(x), np.abs(y)) - np.float32(0.8)
+    return np.maximum(np.abs(x), np.abs(y)) - 0.8
 
 
 def _arrow(x: Array, y: Array) -> Array:
-    head = np.maximum((np.abs(x) + np.float32(0.9) * (y - 1)) / np.float32(np.sqrt(1.81)), np.float32(0.05) - y)
-    shaft = np.maximum(np.abs(x) - np.float32(0.22), np.maximum(-1 - y, y - np.float32(0.1)))
+    head = np.maximum((np.abs(x) + 0.9 * (y - 1)) / math.sqrt(1.81), 0.05 - y)
+    shaft = np.maximum(np.abs(x) - 0.22, np.maximum(-1 - y, y - 0.1))
     return np.minimum(head, shaft)
 
 
 def _star(x: Array, y: Array) -> Array:
-    half, inner = np.float32(np.pi / 5), np.float32(0.45)
+    half, inner = math.pi / 5, 0.45
     angle = np.abs(np.mod(np.arctan2(x, y) + half, 2 * half) - half)
     r = np.hypot(x, y)
     # The edge runs from the tip to the inner corner; its normal gives the distance.
-    edge_x, edge_y = inner * np.cos(half) - 1, inner * np.sin(half)
-    distance: Array = (edge_y * (r * np.cos(angle) - 1) - edge_x * r * np.sin(angle)) / np.hypot(
-        edge_x, edge_y
-    )
-    return distance
+    edge_x, edge_y = inner * math.cos(half) - 1, inner * math.sin(half)
+    along, across = r * np.cos(angle) - 1, r * np.sin(angle)
+    return (edge_y * along - edge_x * across) / math.hypot(edge_x, edge_y)
 
 
 def _cross(x: Array, y: Array) -> Array:
     x, y = np.abs(x), np.abs(y)
-    return np.maximum(np.maximum(x, y) - np.float32(0.95), np.minimum(x, y) - np.float32(0.32))
+    return np.maximum(np.maximum(x, y) - 0.95, np.minimum(x, y) - 0.32)
 
 
 def _heart(x: Array, y: Array) -> Array:
-    scale = np.float32(0.6)
-    x, y = np.abs(x) * scale, scale * y + np.float32(0.55)
-    lobe = np.hypot(x - 0.25, y - 0.75) - np.float32(np.sqrt(2) / 4)
+    scale = 0.6
+    x, y = np.abs(x) * scale, scale * y + 0.55
+    lobe = np.hypot(x - 0.25, y - 0.75) - math.sqrt(2) / 4
     middle = 0.5 * np.maximum(x + y, 0)
     flank = np.minimum(np.hypot(x, y - 1), np.hypot(x - middle, y - middle)) * np.sign(x - y)
     return np.where(x + y > 1, lobe, flank) / scale

@@ -64,7 +64,9 @@ def read_card(path: str | os.PathLike[str]) -> NetworkCard:
     try:
         entries = json.loads(metadata["card"])
         lists = {key: tuple(value) for key, value in entries.items() if isinstance(value, list)}
-        return NetworkCard(**{field.name: (entries | lists)[field.name] for field in fields(NetworkCard)})
+        return NetworkCard(
+            **{field.name: (entries | lists)[field.name] for field in fields(NetworkCard)}
+        )
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
         raise ValueError(
             f"path: {os.fspath(path)!r} has no network card; accepted are files written by "

@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             load_images(data, split=split, root=options.root, download=options.download)
             for split in ("train", "test")
         ]
-        module, card = train(name, data, architecture, *sets, recipe=RECIPES[name], seed=options.seed)
+        module, card = train(
+            name, data, architecture, *sets, recipe=RECIPES[name], seed=options.seed
+        )
         path = options.out / f"{name}.safetensors"
         save_network(path, module, card)
         print(f"{path}: {card.test_correct} of {card.test_size} test images right", flush=True)
@@ -120,10 +122,8 @@ def train(
             schedule.step()
             total += loss.item()
         left = (time.monotonic() - started) * (recipe.epochs / epoch - 1)
-        print(
-            f"{name}: epoch {epoch} of {recipe.epochs}, loss {total / steps:.3f}, {left:.0f} s left",
-            flush=True,
-        )
+        state = f"epoch {epoch} of {recipe.epochs}, loss {total / steps:.3f}, {left:.0f} s left"
+        print(f"{name}: {state}", flush=True)
 
     module = module.to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
