@@ -29,12 +29,7 @@ _SHOWN_VERSIONS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    >>> main(["--version"])
-    Traceback (most recent call last):
-    SystemExit: 0
-    """
+    """Run the command line and return its exit status."""
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "lab":
@@ -117,18 +112,11 @@ def explorer_notebook(folder: Path) -> Path:
     with whatever its owner added; beside any other a new name is chosen.
     """
     for place in (folder, _user_folder()):
-        for number in range(1000):
-            path = place / (f"explorer-{number}.ipynb" if number else "explorer.ipynb")
-            try:
-                place.mkdir(parents=True, exist_ok=True)
-                with path.open("x", encoding="utf-8") as file:
-                    file.write(EXPLORER_NOTEBOOK)
-                return path
-            except FileExistsError:
-                if _calls_explore(path):
-                    return path
-            except OSError:
-                break  # not writable: the next place
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            return _written_or_found(place)
+        except OSError:
+            continue  # not writable: the next place
     raise CommandError(
         f"no notebook can be written to {folder} nor to {_user_folder()}; "
         "start in another directory, or name a notebook with --notebook"
@@ -199,6 +187,20 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, got {text!r}")
     return int(text)
+
+
+def _written_or_found(folder: Path) -> Path:
+    path, number = folder / "explorer.ipynb", 0
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(EXPLORER_NOTEBOOK)
+            return path
+        except FileExistsError:
+            if _calls_explore(path):
+                return path
+        number += 1
+        path = folder / f"explorer-{number}.ipynb"
 
 
 def _calls_explore(path: Path) -> bool:
@@ -287,8 +289,9 @@ def _devices() -> Iterator[str]:
 
 
 def _networks() -> Iterator[str]:
-    from geoexplorer.zoo import list_classifiers
+    from geoexplorer.zoo import bundled_networks
 
-    yield "Bundled networks"
-    for name in list_classifiers():
-        yield f"  {name}"
+    yield "Bundled networks, and how many test images they get right"
+    for name, card in bundled_networks().items():
+        size = "x".join(map(str, card.input_shape))
+        yield f"  {name:<22} {card.data}, {size:<8}  {card.accuracy:.2%}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import jupyter
 from tests.browser import harness
 
 _NOTEBOOKS = pytest.StashKey[list[harness.Notebook]]()
@@ -25,16 +26,16 @@ def playwright_browser(chromium: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def lab(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Server]:
+def lab(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[jupyter.Server]:
     """A JupyterLab of its own, for all tests."""
-    with harness.jupyter_lab(tmp_path_factory.mktemp("lab")) as server:
+    with jupyter.jupyter_lab(tmp_path_factory.mktemp("lab")) as server:
         yield server
 
 
 @pytest.fixture
 def open_notebook(
     request: pytest.FixtureRequest,
-    lab: harness.Server,
+    lab: jupyter.Server,
     playwright_browser: Any,
     tmp_path: Path,
 ) -> Iterator[Callable[..., harness.Notebook]]:
