@@ -56,28 +56,35 @@ def chromium(pytestconfig: pytest.Config) -> Path:
 def find_or_install_chromium() -> tuple[Path | None, str]:
     """A Chromium's path, or why there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return Path(path), ""
+        if (found := shutil.which(name)) and _starts(Path(found)):
+            return Path(found), ""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         return None, "no Chromium was found, and the package playwright is not installed"
     with sync_playwright() as playwright:
         path = Path(playwright.chromium.executable_path)
-    if path.exists():
-        return path, ""
+    if not path.exists():
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "playwright", "install", "chromium"],
+                capture_output=True,
+                timeout=INSTALL_SECONDS,
+                check=True,
+            )
+        except (subprocess.SubprocessError, OSError):
+            return None, "no Chromium was found, and playwright could not install its own"
+    if not _starts(path):
+        return None, f"no Chromium was found but {path}, which does not start"
+    return path, ""
+
+
+def _starts(path: Path) -> bool:
+    """Whether a program runs at all: Ubuntu has a stand-in, and system libraries may be missing."""
     try:
-        subprocess.run(
-            [sys.executable, "-m", "playwright", "install", "chromium"],
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        return None, f"no Chromium was found, and playwright could not install its own ({error})"
-    if path.exists():
-        return path, ""
-    return None, f"playwright installed a Chromium, but there is none at {path}"
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+    except (subprocess.SubprocessError, OSError):
+        return False
 
 
 def pytest_terminal_summary(
