@@ -1,0 +1,59 @@
+"""From any result to its figure."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import plotly.graph_objects as go
+
+from geoexplorer.figures.boundaries import boundary_figure
+from geoexplorer.figures.sections import section_figure
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.sections import CrossSection
+from geoexplorer.results import Result
+
+__all__ = ["draw"]
+
+_DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
+    BoundaryPoints: boundary_figure,
+    CrossSection: section_figure,
+}
+
+
+def draw(result: Result, **options: Any) -> go.Figure:
+    """Draw a result; ``result.figure(**options)`` does the same.
+
+    Parameters
+    ----------
+    result
+        ``BoundaryPoints`` or a ``CrossSection``.
+    options
+        Those of :func:`~geoexplorer.figures.boundaries.boundary_figure` or
+        :func:`~geoexplorer.figures.sections.section_figure`.
+
+    Raises
+    ------
+    TypeError
+        For something that cannot be drawn, or an option that its drawing does not have.
+
+    Examples
+    --------
+    >>> draw("a string")
+    Traceback (most recent call last):
+        ...
+    TypeError: result must be one of BoundaryPoints, CrossSection, got str
+    """
+    drawing = next((f for kind, f in _DRAWN.items() if isinstance(result, kind)), None)
+    if drawing is None:
+        known = ", ".join(kind.__name__ for kind in _DRAWN)
+        raise TypeError(f"result must be one of {known}, got {type(result).__name__}")
+    accepted = list(inspect.signature(drawing).parameters)[1:]
+    unknown = [name for name in options if name not in accepted]
+    if unknown:
+        raise TypeError(
+            f"options of a figure of {type(result).__name__} are {', '.join(accepted)}, "
+            f"got {', '.join(unknown)}"
+        )
+    return drawing(result, **options)
