@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from geoexplorer.results import BatchResult
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.crossings import ANY, Rays, hidden, level
+from geoexplorer.geometry.deepfool import deepfool_offsets
+from geoexplorer.geometry.nearest import EFFORTS, minimise
+from geoexplorer.jobs import Progress
+from geoexplorer.results import BatchResult, Recorder
 
 __all__ = ["BoundaryPoints", "nearest_boundary", "nearest_boundary_steps"]
+
+_ACCEPTED_EFFORTS = (*EFFORTS, "deepfool")
+_DEEPFOOL_VECTORS = 24  # of the input's size, held for one image
+_FINAL_TOLERANCE = 1e-6  # relative width of the bracket around z
+_BEYOND = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # shares of the distance by which z lies across
+_FINAL_GROWTH, _FINAL_ROUNDS = 1.001, 24
+_BLOCK_BYTES = 256 * 2**20  # search state held at once
 
 
 @dataclass(frozen=True, eq=False)
 class BoundaryPoints(BatchResult):
-    """Boundary points z = x + r of a batch of images, and how good they are."""
+    """Boundary points z = x + r of a batch of images, and how good they are.
+
+    Where ``converged`` is False no boundary was reached: the distance is infinite, z, r, the
+    normal and the alignment are NaN, and ``other`` is the class asked for, or -1.
+    """
 
     images: Tensor  # (n, C, H, W): x
     points: Tensor  # (n, C, H, W): z, just across the boundary
@@ -21,15 +42,233 @@ class BoundaryPoints(BatchResult):
     distances: Tensor  # (n,): l2 norm of r
     own: Tensor  # (n,) int64: the predicted class of x
     other: Tensor  # (n,) int64: the class across the boundary
-    normals: Tensor  # (n, C, H, W): unit gradient of f_own - f_other at z
+    normals: Tensor  # (n, C, H, W): unit gradient of f_own - f_other at z, into the own region
     alignment: Tensor  # (n,): cosine between -r and the normal, 1 at a smooth nearest point
     residual: Tensor  # (n,): l2 width of the bracket along r that holds the boundary
     converged: Tensor  # (n,) bool: whether the boundary was reached
 
 
-def nearest_boundary_steps(clf, x, other=None, *, effort="interactive", bounded=False, seed=0):
-    raise NotImplementedError
+def nearest_boundary(
+    clf: Classifier,
+    x: Tensor,
+    other: int | Tensor | None = None,
+    *,
+    effort: str = "interactive",
+    bounded: bool = False,
+    seed: int = 0,
+) -> BoundaryPoints:
+    """Find the nearest point of the decision boundary to each image.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    x
+        Images ``(n, C, H, W)`` in the classifier's units, or one image ``(C, H, W)``.
+    other
+        Class across the boundary: one, or one for each image ``(n,)``. The boundary is then
+        f_own = f_other where no third class is higher. None takes the nearest over all classes.
+    effort
+        ``"interactive"`` (at most 30 gradients an image where there are ten classes),
+        ``"accurate"`` (at most 100), or ``"deepfool"``: the direction DeepFool finds
+        (Moosavi-Dezfooli et al., CVPR 2016), which the paper used, followed to the boundary.
+    bounded
+        Whether z must stay within the classifier's bounds. The paper's perturbations need not.
+    seed
+        For the random directions tried where no ray toward a class crosses the boundary.
+
+    Returns
+    -------
+    BoundaryPoints
+        One row an image, distances in l2 units of pixel values. Predicted classes count, not
+        true labels. A boundary that could not be reached is marked in ``converged``, never
+        invented.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For images that are not the classifier's (see :meth:`Classifier.prepare`), classes that
+        do not exist or are an image's own, an unknown effort, images outside the bounds when
+        ``bounded``, or ``effort="deepfool"`` together with ``bounded``.
+
+    Notes
+    -----
+    The distance is that of the nearest local minimum found; it is an upper bound of the true
+    one. The search is our own, see :mod:`geoexplorer.geometry.nearest`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
+    >>> _ = module[1].weight.data.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0]]))
+    >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    >>> b = nearest_boundary(clf, torch.full((1, 2, 2), 0.5))
+    >>> round(float(b.distances), 4), int(b.own), int(b.other)
+    (0.5, 0, 1)
+    """
+    return jobs.last(
+        nearest_boundary_steps(clf, x, other, effort=effort, bounded=bounded, seed=seed)
+    )
 
 
-def nearest_boundary(clf, x, other=None, *, effort="interactive", bounded=False, seed=0):
-    raise NotImplementedError
+def nearest_boundary_steps(
+    clf: Classifier,
+    x: Tensor,
+    other: int | Tensor | None = None,
+    *,
+    effort: str = "interactive",
+    bounded: bool = False,
+    seed: int = 0,
+) -> Iterator[BoundaryPoints]:
+    """Like :func:`nearest_boundary`, yielding the points found so far after every stage.
+
+    Images that were not searched yet are not ``converged`` in the partial results.
+    """
+    if effort not in _ACCEPTED_EFFORTS:
+        raise ValueError(f"effort must be one of {_ACCEPTED_EFFORTS}, got {effort!r}")
+    if effort == "deepfool" and bounded:
+        raise ValueError("effort='deepfool' knows no bounds; choose another with bounded=True")
+    recorder = Recorder(
+        clf, "nearest_boundary", other=_plain(other), effort=effort, bounded=bounded, seed=seed
+    )
+    images = clf.prepare(x)
+    if bounded:
+        _require_within_bounds(images, clf.bounds)
+    across = None if other is None else clf.classes(other, images, "other")
+    logits = clf.forward(images)
+    own = logits.argmax(1)
+    if across is not None and bool((across == own).any()):
+        first = int((across == own).nonzero()[0, 0])
+        raise ValueError(
+            f"other must differ from the predicted class of every image, but image {first} is "
+            f"predicted as {clf.class_names[int(own[first])]!r} itself"
+        )
+    flat = images.flatten(1)
+    rays = Rays.around(
+        clf,
+        flat,
+        logits,
+        torch.full_like(own, ANY) if across is None else across,
+        (clf.bounds[0] - flat, clf.bounds[1] - flat) if bounded else None,
+    )
+    return _search(rays, effort, seed, recorder)
+
+
+def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[BoundaryPoints]:
+    settled = _Settled.none(rays)
+    blocks = torch.arange(len(rays), device=rays.images.device).split(_block_size(rays, effort))
+    for index, rows in enumerate(blocks):
+        if effort == "deepfool":
+            stages = iter([(1.0, deepfool_offsets(rays[rows]))])
+        else:
+            stages = minimise(rays[rows], EFFORTS[effort], seed=seed)
+        for share, offsets in stages:
+            settled.settle(rows, offsets)
+            fraction = (index + share) / len(blocks)
+            if fraction < 1.0:
+                message = f"boundary points, block {index + 1} of {len(blocks)}"
+                yield settled.result(recorder, Progress(fraction, message))
+    yield settled.result(recorder, Progress())
+
+
+@dataclass
+class _Settled:
+    """Boundary points as far as they are known, on the classifier's device."""
+
+    rays: Rays
+    points: Tensor  # (n, d), NaN where unknown
+    normals: Tensor  # (n, d), NaN where unknown
+    widths: Tensor  # (n,), infinite where unknown
+    across: Tensor  # (n,)
+
+    @classmethod
+    def none(cls, rays: Rays) -> _Settled:
+        unknown = torch.full_like(rays.images, math.nan)
+        widths = torch.full_like(rays.start_levels, math.inf)
+        return cls(rays, unknown, unknown.clone(), widths, rays.other.clone())
+
+    def settle(self, rows: Tensor, offsets: Tensor) -> None:
+        """Take in offsets near the boundary, after a last bisection along each of them."""
+        rows, offsets = _finite(rows, offsets)
+        part = self.rays[rows]
+        crossing = part.cross(
+            offsets, growth=_FINAL_GROWTH, tolerance=_FINAL_TOLERANCE, rounds=_FINAL_ROUNDS
+        )
+        inside = part.clip(crossing.inside[:, None] * offsets)
+        outside, logits = _clear_of_rounding(part, crossing.outside, offsets)
+        across = logits.argmax(1)
+        wanted = (part.other == ANY) | (across == part.other)
+        open_ = hidden(part.logits(inside), part.own, part.other) <= 0
+        reached = crossing.found & (across != part.own) & wanted & open_
+        rows, across = rows[reached], across[reached]
+        self.points[rows] = self.rays.images[rows] + outside[reached]
+        self.widths[rows] = (outside - inside)[reached].norm(dim=1)
+        self.across[rows] = across
+        settled = replace(self.rays[rows], other=across, box=None)
+        _, _, self.normals[rows] = settled.linearise(outside[reached])
+
+    def result(self, recorder: Recorder, progress: Progress) -> BoundaryPoints:
+        """The points as a result, on the CPU."""
+        images, shape = self.rays.images, (-1, *self.rays.clf.input_shape)
+        perturbations = self.points - images
+        distances = perturbations.norm(dim=1)
+        alignment = -(perturbations * self.normals).sum(1) / distances
+        return BoundaryPoints(
+            images=images.reshape(shape).cpu(),
+            points=self.points.reshape(shape).cpu(),
+            perturbations=perturbations.reshape(shape).cpu(),
+            distances=distances.nan_to_num(math.inf).cpu(),
+            own=self.rays.own.cpu(),
+            other=self.across.cpu(),
+            normals=self.normals.reshape(shape).cpu(),
+            alignment=alignment.cpu(),
+            residual=self.widths.cpu(),
+            converged=self.widths.isfinite().cpu(),
+            provenance=recorder.provenance(),
+            progress=progress,
+        )
+
+
+def _clear_of_rounding(rays: Rays, outside: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Offsets just beyond the crossings, and the logits there.
+
+    As little beyond as makes the class there not depend on rounding, which changes with the
+    batch a point is evaluated in; near the boundary of a network that is far from zero that is
+    more than the rounding of the offset itself.
+    """
+    start = torch.where(outside.isfinite(), outside, 1.0)
+    beyond = torch.full_like(outside, _BEYOND[0])
+    for next_share in (*_BEYOND[1:], None):
+        found = rays.clip(((1 + beyond) * start)[:, None] * offsets)
+        logits = rays.logits(found)
+        noise = 8 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+        doubtful = level(logits, rays.own, rays.other) > -noise
+        if next_share is None or not bool(doubtful.any()):
+            break
+        beyond = torch.where(doubtful, next_share, beyond)
+    return found, logits
+
+
+def _finite(rows: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    kept = offsets.isfinite().all(1)
+    return rows[kept], offsets[kept]
+
+
+def _block_size(rays: Rays, effort: str) -> int:
+    vectors = EFFORTS[effort].vectors if effort in EFFORTS else _DEEPFOOL_VECTORS
+    image_bytes = rays.images.shape[1] * rays.images.element_size()
+    return max(1, _BLOCK_BYTES // (vectors * image_bytes))
+
+
+def _require_within_bounds(images: Tensor, bounds: tuple[float, float]) -> None:
+    lowest, highest = (float(value) for value in torch.aminmax(images))
+    low, high = bounds
+    if lowest < low or highest > high:
+        raise ValueError(
+            f"x must lie within the bounds [{low:g}, {high:g}] when bounded=True, but holds "
+            f"values from {lowest:g} to {highest:g}"
+        )
+
+
+def _plain(other: int | Tensor | None) -> Any:
+    return other.tolist() if isinstance(other, Tensor) else other

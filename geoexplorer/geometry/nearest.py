@@ -1,0 +1,296 @@
+"""The search for the nearest boundary: scouting from several classes, then refining.
+
+*Scouting* starts from several classes at once, since a descent from the runner-up class alone
+often ends in a far valley of the boundary: the linearised network ranks the classes, a ray
+toward each of the nearest ones is followed until it crosses, and a few refining steps show
+which crossing leads nearest. *Refining* then repeats: linearise F at the boundary point z,
+take the shortest offset that satisfies the last few linearisations together, and go back to
+the boundary along the ray from x. With one linearisation this is the Hasofer-Lind-
+Rackwitz-Fiessler iteration of structural reliability; keeping several settles it on creases,
+where the nearest points of networks with kinks lie. A step that does not come nearer is
+shortened, and its linearisation serves the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoexplorer.geometry.crossings import ANY, Rays, hidden, likely_rivals
+from geoexplorer.geometry.projection import shortest_offset
+
+__all__ = ["EFFORTS", "Effort", "minimise"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Where the gradients of a search go.
+
+    With ten classes ten more rank the classes, and every point that is returned on the way costs
+    one, for its normal.
+    """
+
+    starts: int  # classes scouted
+    scouting: int  # steps from each of them
+    refining: int  # steps from the best of them
+
+    @property
+    def scouted_share(self) -> float:
+        """Share of the search that is done when scouting has ended."""
+        scouting = self.starts * self.scouting
+        return scouting / (scouting + self.refining)
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of the input's size that the search of one image holds at once."""
+        return self.starts * (_LINEARISATIONS + 8)
+
+
+EFFORTS = {
+    "interactive": Effort(starts=3, scouting=4, refining=6),
+    "accurate": Effort(starts=9, scouting=4, refining=48),
+}
+
+_LINEARISATIONS = 4  # kept for each image
+_MARCH = 20  # steps toward a first crossing where no ray toward a class crosses
+_RANDOM_DIRECTIONS = 8  # tried for each image where the march fails too
+_RANDOM_START = 0.01  # first step along them, root mean square over the pixels
+_SCOUT_GROWTH, _SCOUT_ROUNDS = 1.5, 24
+_STEP_GROWTH, _STEP_ROUNDS = 1.05, 3
+_TOLERANCE = 1e-3  # relative width of a bracket while the search goes on
+_OVERSHOOT = 1.05  # of a marching step, which otherwise stops short of the boundary
+_GIVE_UP = 2e-3  # a search whose step was shortened to this share has ended
+_SHORTEN, _LENGTHEN = 0.6, 1.5
+_REPORT = 12  # steps between two intermediate results
+_CROWDED = 0.75  # share of searches still going under which the ended ones are put aside
+_LEAST_GAIN = 1e-6  # relative
+# A linearisation that a known boundary point violates by this share of the distance no longer
+# describes the boundary there, and is dropped.
+_VIOLATION = 1e-4
+# By this share of the distance a third class is kept below the two whose boundary is looked
+# for, so that rounding does not make it the highest.
+_CLEARANCE = 1e-4
+
+
+def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, Tensor]]:
+    """Offsets of nearest boundary points ``(n, d)``, after scouting and while refining.
+
+    Yields pairs of the share of the work done and the offsets so far. The boundary lies along
+    each offset, within a relative width of 1e-3; an offset is NaN where no boundary was found.
+    """
+    offsets = _scout(rays, effort, seed)
+    scouted = effort.scouted_share
+    yield scouted, offsets
+    found = _rows(_is_found(offsets))
+    for share, refined in _refine(rays[found], offsets[found], effort.refining):
+        offsets = offsets.clone()
+        offsets[found] = refined
+        yield scouted + (1 - scouted) * share, offsets
+
+
+def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
+    directions = _toward_classes(rays, effort.starts)
+    n, starts, d = directions.shape
+    copies = torch.arange(n, device=directions.device).repeat_interleave(starts)
+    offsets = _first_crossings(rays[copies], directions.reshape(-1, d)).reshape(n, starts, d)
+    for find in (_march, lambda lost: _at_random(lost, seed)):
+        lost = _rows(~_is_found(offsets).any(1))
+        if len(lost):
+            offsets[lost, 0] = find(rays[lost])
+    offsets = offsets.reshape(-1, d)
+    found = _rows(_is_found(offsets))
+    for _, refined in _refine(rays[copies[found]], offsets[found], effort.scouting):
+        offsets[found] = refined
+    return _shortest(offsets.reshape(n, starts, d))
+
+
+def _toward_classes(rays: Rays, starts: int) -> Tensor:
+    """Newton steps ``(n, s, d)`` onto the linearised boundaries of the nearest classes."""
+    own, here = rays.own[:, None], torch.zeros_like(rays.images)
+    rivals = likely_rivals(rays)
+    logits, jacobian = rays.jacobian(here, torch.cat([own, rivals], dim=1))
+    levels = (logits.gather(1, own) - logits.gather(1, rivals)).clamp_min(0.0)
+    gradients = jacobian[:, :1] - jacobian[:, 1:]
+    norms = gradients.norm(dim=2)
+    lengths = torch.where(norms > 0, levels / norms, math.inf)
+    nearest = lengths.argsort(1)[:, :starts]
+    steps = -gradients * (lengths / norms)[:, :, None]
+    return steps.gather(1, nearest[:, :, None].expand(-1, -1, steps.shape[2]))
+
+
+def _first_crossings(rays: Rays, directions: Tensor) -> Tensor:
+    """Offsets of the boundary along rays, NaN where a ray does not cross."""
+    offsets = torch.full_like(directions, math.nan)
+    usable = _rows(directions.isfinite().all(1))
+    crossing = rays[usable].cross(
+        directions[usable], growth=_SCOUT_GROWTH, tolerance=_TOLERANCE, rounds=_SCOUT_ROUNDS
+    )
+    reached = usable[crossing.found]
+    offsets[reached] = crossing.outside[crossing.found, None] * directions[reached]
+    return rays.clip(offsets)
+
+
+def _march(rays: Rays) -> Tensor:
+    """Newton steps from point to point until one is across; NaN where none is."""
+    offsets = torch.zeros_like(rays.images)
+    rows = torch.arange(len(rays), device=offsets.device)
+    crossed = torch.zeros_like(rows, dtype=torch.bool)
+    for _ in range(_MARCH):
+        part = rays[rows]
+        _, distances, normals = part.linearise(offsets[rows])
+        crossed[rows[distances <= 0]] = True
+        going = (distances > 0) & distances.isfinite()
+        rows = rows[going]
+        if len(rows) == 0:
+            break
+        steps = _OVERSHOOT * distances[going, None] * normals[going]
+        offsets[rows] = rays[rows].clip(offsets[rows] - steps)
+    return _first_crossings(rays, torch.where(crossed[:, None], offsets, math.nan))
+
+
+def _at_random(rays: Rays, seed: int) -> Tensor:
+    """The nearest crossing along a few random directions; NaN where there is none."""
+    n, d = rays.images.shape
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn((_RANDOM_DIRECTIONS, d), generator=generator).to(rays.images)
+    low, high = rays.clf.bounds
+    directions = drawn * _RANDOM_START * (high - low)
+    copies = torch.arange(n, device=drawn.device).repeat_interleave(len(directions))
+    offsets = _first_crossings(rays[copies], directions.repeat(n, 1))
+    return _shortest(offsets.reshape(n, len(directions), d))
+
+
+def _refine(rays: Rays, offsets: Tensor, steps: int) -> Iterator[tuple[float, Tensor]]:
+    """Shorter and shorter offsets to the boundary, from offsets that lead there."""
+    best = offsets.clone()
+    search = _Search.started(rays, offsets)
+    rows = torch.arange(len(rays), device=offsets.device)
+    for done in range(1, steps + 1):
+        if len(rows) == 0:
+            break
+        search.step()
+        best[rows] = search.anchor
+        if done % _REPORT == 0 and done < steps:
+            yield done / steps, best
+        going = search.share > _GIVE_UP
+        if int(going.sum()) < _CROWDED * len(rows):
+            rows, search = rows[going], search[going]
+    yield 1.0, best
+
+
+@dataclass
+class _Search:
+    """What refining knows about each image."""
+
+    rays: Rays
+    anchor: Tensor  # (n, d): the best offset so far
+    feasible: Tensor  # (n,) bool: whether the boundary at the anchor is that of the two classes
+    place: Tensor  # (n, d): where F is linearised next
+    share: Tensor  # (n,): of the step to the shortest offset that is taken
+    normals: Tensor  # (n, m, d): of the linearisations
+    levels: Tensor  # (n, m): their values at the image
+    multipliers: Tensor  # (n, m)
+    oldest: int = 0
+
+    @classmethod
+    def started(cls, rays: Rays, offsets: Tensor) -> _Search:
+        n, d = offsets.shape
+        m = _LINEARISATIONS if _any_class(rays) else rays.clf.n_classes + _LINEARISATIONS
+        return cls(
+            rays=rays,
+            anchor=offsets,
+            feasible=_is_boundary(rays, offsets),
+            place=offsets,
+            share=offsets.new_ones(n),
+            normals=offsets.new_zeros(n, m, d),
+            levels=offsets.new_full((n, m), -math.inf),
+            multipliers=offsets.new_zeros(n, m),
+        )
+
+    def __getitem__(self, rows: Tensor) -> _Search:
+        return _Search(
+            self.rays[_rows(rows)],
+            self.anchor[rows],
+            self.feasible[rows],
+            self.place[rows],
+            self.share[rows],
+            self.normals[rows],
+            self.levels[rows],
+            self.multipliers[rows],
+            self.oldest,
+        )
+
+    def step(self) -> None:
+        rays = self.rays
+        logits, distances, normals = rays.linearise(self.place)
+        self._drop_violated()
+        self._remember(distances, normals)
+        self._keep_third_class_down(logits)
+        shortest, self.multipliers = shortest_offset(
+            self.normals, self.levels, self.multipliers, box=rays.box
+        )
+        share = torch.where(self.feasible, self.share, 1.0)[:, None]
+        tried = self.anchor + share * (shortest - self.anchor)
+        crossing = rays.cross(
+            tried, growth=_STEP_GROWTH, tolerance=_TOLERANCE, rounds=_STEP_ROUNDS
+        )
+        t = torch.where(crossing.found, crossing.outside, 1.0)[:, None]
+        self.place = rays.clip(t * tried)
+        usable = crossing.found & _is_boundary(rays, self.place)
+        nearer = self.place.norm(dim=1) < (1 - _LEAST_GAIN) * self.anchor.norm(dim=1)
+        better = usable & (nearer | ~self.feasible)
+        self.anchor = torch.where((better | ~self.feasible)[:, None], self.place, self.anchor)
+        self.share = torch.where(
+            better | ~self.feasible, (_LENGTHEN * self.share).clamp_max(1.0), _SHORTEN * self.share
+        )
+        self.feasible = self.feasible | usable
+
+    def _remember(self, distances: Tensor, normals: Tensor) -> None:
+        """Put the half-space ``distance + normal (p - place) <= 0`` in place of the oldest."""
+        k = self.oldest
+        levels = distances - (normals * self.place).sum(1)
+        self.normals[:, k] = normals
+        self.levels[:, k] = torch.where(levels.isfinite(), levels, -math.inf)
+        self.multipliers[:, k] = 0.0
+        self.oldest = (k + 1) % self.normals.shape[1]
+
+    def _drop_violated(self) -> None:
+        excess = self.levels + torch.einsum("nmd,nd->nm", self.normals, self.anchor)
+        violated = excess > _VIOLATION * self.anchor.norm(dim=1, keepdim=True)
+        self.levels[violated & self.feasible[:, None]] = -math.inf
+
+    def _keep_third_class_down(self, logits: Tensor) -> None:
+        rays = self.rays
+        if _any_class(rays) or rays.clf.n_classes == 2:
+            return
+        _, distances, normals = rays.linearise(self.place, hidden)
+        self._remember(distances + _CLEARANCE * self.place.norm(dim=1), normals)
+
+
+def _is_boundary(rays: Rays, offsets: Tensor) -> Tensor:
+    """Whether the own class and the rival are the two highest at offsets, ``(n,)``."""
+    if _any_class(rays) or rays.clf.n_classes == 2:
+        return torch.ones(len(rays), dtype=torch.bool, device=offsets.device)
+    return hidden(rays.logits(offsets), rays.own, rays.other) <= 0
+
+
+def _any_class(rays: Rays) -> bool:
+    return bool((rays.other == ANY).all())
+
+
+def _is_found(offsets: Tensor) -> Tensor:
+    return offsets.isfinite().all(-1)
+
+
+def _shortest(offsets: Tensor) -> Tensor:
+    """The shortest of several offsets ``(n, s, d)`` for each image; NaN where all are."""
+    lengths = offsets.norm(dim=2).nan_to_num(math.inf)
+    return offsets[torch.arange(len(offsets), device=offsets.device), lengths.argmin(1)]
+
+
+def _rows(mask: Tensor) -> Tensor:
+    return mask.nonzero()[:, 0]
