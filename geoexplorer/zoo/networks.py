@@ -18,16 +18,20 @@ Architecture = Callable[[tuple[int, int, int], int], nn.Module]
 def build(architecture: str, input_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
     """Build a network with untrained weights, drawn from torch's global generator.
 
-    Raises ``ValueError`` for an unknown architecture.
+    Raises
+    ------
+    ValueError
+        If the architecture is unknown.
 
+    Examples
+    --------
     >>> network = build("lenet", (3, 32, 32), 10)
     >>> sum(p.numel() for p in network.parameters())
-    145578
+    146938
     """
     if architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"architecture: {architecture!r} is not known; accepted are {', '.join(ARCHITECTURES)}"
-        )
+        known = ", ".join(map(repr, ARCHITECTURES))
+        raise ValueError(f"architecture must be one of {known}, got {architecture!r}")
     return ARCHITECTURES[architecture](input_shape, n_classes)
 
 
@@ -52,13 +56,18 @@ def lenet_smooth(input_shape: tuple[int, int, int], n_classes: int) -> nn.Module
 
 
 def nin(input_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
-    """Network in network: each convolution is followed by 1x1 ones (Lin et al. 2014)."""
+    """Network in network: each convolution is followed by 1x1 ones (Lin et al. 2014).
+
+    Batch normalisation, younger than the paper, is what lets it train within minutes.
+    """
 
     def mlpconv(width_in: int, width: int, width_out: int, kernel: int) -> list[nn.Module]:
         return [
-            nn.Conv2d(width_in, width, kernel, padding=kernel // 2),
+            nn.Conv2d(width_in, width, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(width, width, 1),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, width_out, 1),
         ]

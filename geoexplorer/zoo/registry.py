@@ -60,7 +60,7 @@ def load_classifier(
     --------
     >>> clf = load_classifier("digits-cnn", device="cpu")
     >>> clf
-    Classifier('digits-cnn', 1x8x8 images in [0.0, 1.0], 10 classes, cpu, torch.float32)
+    Classifier('digits-cnn', 1x8x8 images in [0, 1], 10 classes, cpu, torch.float32)
     """
     name = os.fspath(name)
     if name in _bundled_names() or name.endswith(".safetensors"):
@@ -154,17 +154,20 @@ def _from_torchvision(
             f"weights of {name!r} must be 'default', None or one of "
             f"{', '.join(map(repr, known.__members__))}, got {weights!r}"
         )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # GoogLeNet and Inception announce that their way of drawing weights will change.
-        warnings.simplefilter("ignore", FutureWarning)
-        torch.manual_seed(seed)
+    if weights is not None:
+        # torchvision unpickles this file without restriction; here it is shown to be plain data.
         try:
-            module = models.get_model(name, weights=None if weights is None else entry)
+            entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
         except OSError as error:
             raise OSError(
                 f"the weights of {name!r} could not be downloaded from {entry.url} ({error}); put "
                 f"the file into {torch.hub.get_dir()}/checkpoints, or take weights=None"
             ) from error
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # GoogLeNet and Inception announce that their way of drawing weights will change.
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.manual_seed(seed)
+        module = models.get_model(name, weights=None if weights is None else entry)
     preprocessing = entry.transforms()
     (side,) = preprocessing.crop_size
     return module.eval(), {

@@ -65,33 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train the networks that the command line names and write them to files."""
     options = _parse(arguments)
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names:
-        data, architecture = name.split("-", 1)
-        sets = [
-            load_images(data, split=split, root=options.root, download=options.download)
+        train_set, test_set = (
+            load_images(_data(name), split=split, root=options.root, download=options.download)
             for split in ("train", "test")
-        ]
-        module, card = train(
-            name, data, architecture, *sets, recipe=RECIPES[name], seed=options.seed
         )
+        recipe = RECIPES[name]
+        module, card = train(name, train_set, test_set, recipe=recipe, seed=options.seed)
         path = options.out / f"{name}.safetensors"
         save_network(path, module, card)
         print(f"{path}: {card.test_correct} of {card.test_size} test images right", flush=True)
 
 
 def train(
-    name: str,
-    data: str,
-    architecture: str,
-    train_set: ImageSet,
-    test_set: ImageSet,
-    *,
-    recipe: Recipe,
-    seed: int = 0,
+    name: str, train_set: ImageSet, test_set: ImageSet, *, recipe: Recipe, seed: int = 0
 ) -> tuple[nn.Module, NetworkCard]:
-    """Train one network; print the loss and the time left after every epoch."""
+    """Train a network, named "data-architecture"; print the time left after every epoch."""
+    architecture = name.split("-", 1)[1]
     images, labels = train_set.images, train_set.labels
     if labels is None or test_set.labels is None:
         raise ValueError("train_set, test_set: images with labels are needed")
@@ -131,7 +122,7 @@ def train(
     card = NetworkCard(
         name=name,
         architecture=architecture,
-        data=data,
+        data=_data(name),
         input_shape=(channels, height, width),
         class_names=train_set.class_names,
         mean=tuple(mean.tolist()),
@@ -142,6 +133,10 @@ def train(
         test_size=len(test_set),
     )
     return module, card
+
+
+def _data(name: str) -> str:
+    return name.split("-")[0]
 
 
 def _batches(images: Tensor, labels: Tensor, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
