@@ -38,8 +38,9 @@ class ImageSet:
     ----------
     images
         Array or tensor ``(n, C, H, W)``: floating point in [0, 1], or uint8 in 0..255, which
-        is divided by 255. One image ``(C, H, W)`` is a set of one. Kept as float32 on the
-        CPU. Values a little outside [0, 1], as perturbed images have them, are accepted.
+        is divided by 255. One image ``(C, H, W)`` is a set of one. Values a little outside
+        [0, 1], as perturbed images have them, are accepted. Kept as float32 on the CPU; a
+        tensor that is so already is not copied.
     labels
         Integers ``(n,)``, -1 where the label of an image is not known; None without labels.
     class_names
@@ -459,7 +460,13 @@ def _checked_images(given: Any, argument: str) -> Tensor:
 
 
 def _checked_labels(given: Any, n: int) -> Tensor:
-    labels = torch.as_tensor(np.array(given) if not isinstance(given, Tensor) else given.detach())
+    if not isinstance(given, Tensor):
+        given = np.array(given)
+        if given.dtype.kind not in "iufb":
+            raise TypeError(
+                f"labels must be integers, got {given.dtype}; names go into class_names"
+            )
+    labels = torch.as_tensor(given)
     if labels.ndim == 2 and labels.shape[0] == n and labels.shape[1] > 1:
         raise ValueError(
             f"labels must be one integer an image, got the shape {tuple(labels.shape)}; "

@@ -149,6 +149,7 @@ class TestImageSet:
             ([0, 1, 2], ValueError, r"shape \(4,\), one an image, got \(3,\)"),
             (np.eye(4), ValueError, r"\(4, 4\); labels.argmax\(1\)"),
             ([0.0, 1.0, 2.0, 3.0], TypeError, "integers, got torch.float64"),
+            (["a", "b", "c", "d"], TypeError, "integers, got <U1; names go into class_names"),
             ([True, False, True, False], TypeError, "integers, got torch.bool"),
             ([0, 1, 2, -5], ValueError, "-1 for unknown, got -5"),
         ],

@@ -1,7 +1,7 @@
 """Train the zoo's networks: ``python -m geoexplorer.zoo.train [names]``.
 
-Without names, all bundled networks are trained as they were for the package; one takes a few
-minutes on two cores. ``--data cifar10 --root DIR [--download]`` trains the 32x32x3 ones on
+Without names, all bundled networks are trained as they were for the package; one takes two to
+five minutes on one core. ``--data cifar10 --root DIR [--download]`` trains the 32x32x3 ones on
 CIFAR-10, the paper's own setting; ``load_classifier("weights/cifar10-lenet.safetensors")`` then
 loads one.
 
