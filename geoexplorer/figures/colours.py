@@ -27,7 +27,7 @@ _BASE = (
     "#f57c87",  # coral
 )
 _GOLDEN = 0.6180339887498949
-_DARK_TEXT, _LIGHT_TEXT = "#111111", "#ffffff"
+_DARK_TEXT, _LIGHT_TEXT = "#000000", "#ffffff"
 
 
 def class_colour(index: int) -> str:
@@ -74,7 +74,7 @@ def text_colour(*backgrounds: str) -> str:
     Examples
     --------
     >>> text_colour("#f5cf6d"), text_colour("#1153a7")
-    ('#111111', '#ffffff')
+    ('#000000', '#ffffff')
     """
     if not backgrounds:
         raise ValueError("backgrounds must name at least one colour, got none")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,33 +56,14 @@ def place_marks(section: CrossSection, frame: Frame, look: Theme) -> Marks:
 
     radius = 0.36 * frame.font
     dots = [_around(frame.screen(*point), 1.4 * radius) for point in marks.values()]
-    labels = section.labels.numpy()
-    texts: list[Box] = []
-    sides: list[str] = []
-    colours: list[str] = []
-    for name, point in marks.items():
-        at = frame.screen(*point)
-        size = text_width(name, frame.font) + 0.3 * frame.font, 1.25 * frame.font
-        choices = {side: _beside(at, size, radius, where) for side, where in _SIDES.items()}
-        found = {side: _classes_below(box, labels, frame) for side, box in choices.items()}
-        side = min(
-            choices,
-            key=lambda s: (
-                8 * _outside(choices[s], frame)
-                + 4 * sum(choices[s].overlaps(box) for box in [*dots, *texts])
-                + 2 * any(choices[s].overlaps(box) for box in along)
-                + 2 * (len(found[s]) - 1)
-                + 0.1 * list(_SIDES).index(s)
-            ),
-        )
-        texts.append(choices[side])
-        sides.append(side)
-        colours.append(shades(found[side][0], look.name).text)
+    sides = _sides(marks, frame, section.labels.numpy(), dots, along)
+    texts = [choice.box for choice in sides]
+    colours = [shades(choice.label, look.name).text for choice in sides]
     points = {
         "x": [x for x, _ in marks.values()],
         "y": [y for _, y in marks.values()],
         "text": [f"<i>{escaped(n)}</i>" if len(n) == 1 else escaped(n) for n in marks],
-        "textposition": sides,
+        "textposition": [choice.side for choice in sides],
         "textfont": {"color": colours, "size": frame.font},
         "marker": {
             "symbol": ["circle" if name in ("x", "z") else "diamond" for name in marks],
@@ -94,6 +76,48 @@ def place_marks(section: CrossSection, frame: Frame, look: Theme) -> Marks:
         },
     }
     return Marks(line, points, (*dots, *texts, *along))
+
+
+class _Choice(NamedTuple):
+    """A place for a mark's name: its box, the class below it, and what it hides by itself."""
+
+    side: str
+    box: Box
+    label: int
+    cost: float
+
+
+def _sides(
+    marks: Mapping[str, tuple[float, float]],
+    frame: Frame,
+    labels: np.ndarray,
+    dots: Sequence[Box],
+    along: Sequence[Box],
+) -> list[_Choice]:
+    """For each mark the side where its name hides least, given where the others are."""
+    options: list[list[_Choice]] = []
+    for name, point in marks.items():
+        size = text_width(name, frame.font) + 0.3 * frame.font, 1.25 * frame.font
+        options.append([])
+        for rank, (side, where) in enumerate(_SIDES.items()):
+            box = _beside(frame.screen(*point), size, 0.36 * frame.font, where)
+            below = _classes_below(box, labels, frame)
+            cost = (
+                8 * _outside(box, frame)
+                + 4 * sum(box.overlaps(dot) for dot in dots)
+                + 2 * any(box.overlaps(piece) for piece in along)
+                + 2 * (len(below) - 1)
+                + 0.1 * rank
+            )
+            options[-1].append(_Choice(side, box, below[0], cost))
+    chosen = [min(choices, key=lambda choice: choice.cost) for choices in options]
+    for _ in range(3):  # each in turn makes room for the others
+        for number, choices in enumerate(options):
+            others = [choice.box for other, choice in enumerate(chosen) if other != number]
+            chosen[number] = min(
+                choices, key=lambda c: c.cost + 4 * sum(c.box.overlaps(box) for box in others)
+            )
+    return chosen
 
 
 def _around(at: tuple[float, float], radius: float) -> Box:

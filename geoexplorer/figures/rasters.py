@@ -69,7 +69,7 @@ def signed_uri(
     flat = share.mean(axis=0)[..., None]
     # Away from the paper: darker ends on a light one, lighter ends on a dark one.
     below, above = (
-        ("#2166ac", "#c8401a") if text_colour(paper) == "#111111" else ("#6db3ff", "#ff9457")
+        ("#2166ac", "#c8401a") if text_colour(paper) == "#000000" else ("#6db3ff", "#ff9457")
     )
     ends = np.where(flat < 0, _rgb(below), _rgb(above))
     return png_uri(

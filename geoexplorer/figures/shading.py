@@ -40,11 +40,11 @@ def shades(label: int, theme: str) -> Shades:
     Examples
     --------
     >>> shades(3, "light").text, shades(3, "dark").text
-    ('#111111', '#ffffff')
+    ('#000000', '#ffffff')
     """
     look = theme_named(theme)
     colour = class_colour(label)
-    shares = np.linspace(look.nearest, look.farthest, 65)
+    shares = np.linspace(look.nearest, look.farthest, 33)
     colours = [blend(colour, look.paper, share) for share in shares]
     best = (0, 0, "")
     for text in (text_colour("#ffffff"), text_colour("#000000")):
