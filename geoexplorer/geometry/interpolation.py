@@ -1,0 +1,88 @@
+"""Interpolation on a pixel grid: cubic through a coarse grid, kriging from scattered pixels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["coarse_nodes", "cubic_weights", "kriging_weights"]
+
+# Added to the diagonal of the correlations, since pixels side by side are nearly equal.
+_JITTER = 1e-8
+
+
+def coarse_nodes(count: int, interval: float) -> Tensor:
+    """Some of ``count`` pixels, spread evenly by ``interval`` or less, both ends among them.
+
+    Their number is odd wherever it can be: every second one is a coarser grid still.
+
+    >>> coarse_nodes(9, 2.0)
+    tensor([0, 2, 4, 6, 8])
+    """
+    intervals = 2 * math.ceil((count - 1) / (2 * interval))
+    nodes = torch.linspace(0, count - 1, intervals + 1, dtype=torch.float64).round().long()
+    first = torch.ones(len(nodes), dtype=torch.bool)
+    first[1:] = nodes[1:] != nodes[:-1]
+    return nodes[first]
+
+
+def cubic_weights(positions: Tensor, nodes: Tensor) -> Tensor:
+    """Weights ``(n, m)`` that turn values at ``m`` ascending nodes into values at positions.
+
+    Those of the polynomial through the four nodes around a position, or fewer if there are
+    fewer.
+
+    >>> cubic_weights(torch.tensor([1.5]), torch.arange(4))
+    tensor([[-0.0625,  0.5625,  0.5625, -0.0625]])
+    """
+    positions, nodes = positions.double(), nodes.double()
+    count = min(4, len(nodes))
+    first = torch.searchsorted(nodes, positions, right=True) - count // 2
+    columns = first.clamp(0, len(nodes) - count)[:, None] + torch.arange(count)
+    near = nodes[columns]  # (n, count)
+    same = torch.eye(count, dtype=torch.bool)
+    above = (positions[:, None, None] - near[:, None, :]).masked_fill(same, 1.0)
+    below = (near[:, :, None] - near[:, None, :]).masked_fill(same, 1.0)
+    weights = torch.zeros(len(positions), len(nodes), dtype=torch.float64)
+    return weights.scatter_(1, columns, (above / below).prod(dim=2)).float()
+
+
+def kriging_weights(known: Tensor, wanted: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """Weights of known pixels for wanted ones, and how much they leave unknown.
+
+    Gaussian-process regression with Matérn's correlation of smoothness 3/2, whose samples
+    have one derivative, as networks with kinks seem to have from a distance. For smooth
+    networks it is on the safe side.
+
+    Parameters
+    ----------
+    known, wanted
+        Whole-numbered positions ``(m, k, 2)`` and ``(m, q, 2)``: m problems at once.
+    length
+        Distance over which values are alike.
+
+    Returns
+    -------
+    tuple of Tensor
+        Weights ``(m, q, k)``, and the standard deviation of what is left unknown ``(m, q)``,
+        in units of that of the values.
+    """
+    within = _matern(_distances(known, known), length)
+    within.diagonal(dim1=1, dim2=2).add_(_JITTER)
+    across = _matern(_distances(wanted, known), length)
+    weights = across @ torch.cholesky_inverse(torch.linalg.cholesky(within))
+    explained = (weights * across).sum(dim=2)
+    return weights.float(), (1.0 - explained).clamp_min(_JITTER).sqrt().float()
+
+
+def _distances(first: Tensor, second: Tensor) -> Tensor:
+    # In float32 whole numbers keep all their digits, if only they are not multiplied out.
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(first.float(), second.float(), compute_mode=mode).double()
+
+
+def _matern(distances: Tensor, length: float) -> Tensor:
+    scaled = distances * (math.sqrt(3.0) / length)
+    return (1.0 + scaled) * torch.exp(-scaled)
