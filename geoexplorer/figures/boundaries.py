@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
-from geoexplorer.figures.text import escaped, lines_of
+from geoexplorer.figures.text import escaped, lines_of, text_width
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 
@@ -94,7 +94,7 @@ def boundary_figure(
     heading = _heading(points, count, scale, look, width - 2 * font, font) if title else []
     # Downward from the top, in pixels.
     text = font + _LINE * font * len(heading) + (0.6 * font if heading else 0.0)
-    tops = [text + 1.7 * font + row * (tall + gap) for row in range(3)]
+    tops = [text + 3.1 * font + row * (tall + gap) for row in range(3)]
     below = tops[-1] + tall + 1.1 * font
     height = math.ceil(below + 2.6 * font)
 
@@ -105,6 +105,8 @@ def boundary_figure(
         tops, ("<i>x</i>", "<i>r</i>", "<i>z</i> = <i>x</i> + <i>r</i>"), strict=True
     ):
         sheet.write(name, left - font, top + tall / 2, "right")
+    sheet.write("own", left - font, text + 0.7 * font, "right")
+    sheet.write("other", left - font, text + (0.7 + _LINE) * font, "right")
     sheet.write("distance", left - font, below, "right")
     sheet.write("alignment", left - font, below + _LINE * font, "right")
     for column in range(count):
@@ -119,9 +121,10 @@ def boundary_figure(
         for top, source in zip(tops, sources, strict=True):
             sheet.show(source, start, top, tile, tall)
         reached = bool(one.converged[0])
-        own, other = int(one.own[0]), int(one.other[0])
-        names = _named(own, class_names), _named(other, class_names) if reached else "?"
-        sheet.write(f"{names[0]} → {names[1]}", centre, text + 0.8 * font, "center")
+        own = _named(int(one.own[0]), class_names, tile, font)
+        other = _named(int(one.other[0]), class_names, tile, font)
+        sheet.write(own, centre, text + 0.7 * font, "center")
+        sheet.write(other if reached else "?", centre, text + (0.7 + _LINE) * font, "center")
         distance = f"{float(one.distances[0]):#.3g}".rstrip(".") if reached else "not reached"
         sheet.write(distance, centre, below, "center")
         if reached:
@@ -174,7 +177,6 @@ def _heading(
     network = points.provenance.network
     first = f"Boundary points of {escaped(network)}" if network else "Boundary points"
     parts = [
-        "own → other class",
         "distance: l2 in pixel values",
         f"r drawn from −{scale:.2g} to {scale:.2g}",
     ]
@@ -188,6 +190,11 @@ def _heading(
     return [f"<b>{first}</b>", *muted]
 
 
-def _named(label: int, class_names: Sequence[str] | None) -> str:
+def _named(label: int, class_names: Sequence[str] | None, room: float, font: float) -> str:
+    """A class in its colour, cut to the room there is."""
     name = str(label) if class_names is None else class_names[label]
+    if text_width(f"■ {name}", font) > room:
+        while name and text_width(f"■ {name}…", font) > room:
+            name = name[:-1].rstrip()
+        name += "…"
     return f'<span style="color:{class_colour(label)}">■</span> {escaped(name)}'

@@ -119,16 +119,14 @@ def save(
 
 def _css_pixels(length: float | str, name: str) -> float:
     """A length in CSS pixels."""
-    number, unit = length, "px"
-    if isinstance(length, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", length)
-        unit = (match[2] or "px") if match else ""
-        try:
-            number = float(match[1]) if match else math.nan
-        except ValueError:
-            number = math.nan
-    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-    if unit not in _PER_INCH or not is_number or not (math.isfinite(number) and number > 0):
+    unit, number = "px", math.nan
+    if isinstance(length, (int, float)) and not isinstance(length, bool):
+        number = float(length)
+    elif isinstance(length, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", length)
+        if match:
+            number, unit = float(match[1]), match[2] or "px"
+    if unit not in _PER_INCH or not (math.isfinite(number) and number > 0):
         raise ValueError(
             f"{name} must be a positive number of pixels, or a length with one of the units "
             f"{', '.join(_PER_INCH)} such as '85mm', got {length!r}"
@@ -189,11 +187,10 @@ def _with_dots(png: bytes, per_inch: float) -> bytes:
 def _with_physical_size(svg: bytes) -> bytes:
     """The same SVG with its size in millimetres: some programs take 72 pixels for an inch."""
     head, rest = svg.decode().split(">", 1)
-    for side in ("width", "height"):
-        head = re.sub(
-            rf'\b{side}="([0-9.]+)"',
-            lambda match, side=side: f'{side}="{float(match[1]) * 25.4 / _CSS_DPI:.4g}mm"',
-            head,
-            count=1,
-        )
+    head = re.sub(
+        r'\b(width|height)="([0-9.]+)"',
+        lambda match: f'{match[1]}="{float(match[2]) * 25.4 / _CSS_DPI:.4g}mm"',
+        head,
+        count=2,
+    )
     return f"{head}>{rest}".encode()

@@ -62,7 +62,7 @@ class Theme:
 
 _LIGHT = Theme("light", "#ffffff", "#1a1a1a", "#5f6368", "#9aa0a6", nearest=0.42, farthest=0.88)
 # JupyterLab's own dark background, so that the figure has no frame there.
-_DARK = Theme("dark", "#111111", "#f1f1f1", "#a8adb4", "#6b7178", nearest=0.36, farthest=0.86)
+_DARK = Theme("dark", "#111111", "#f1f1f1", "#a8adb4", "#6b7178", nearest=0.42, farthest=0.9)
 THEMES = {theme.name: theme for theme in (_LIGHT, _DARK)}
 
 

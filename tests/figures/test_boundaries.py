@@ -1,6 +1,7 @@
 """The strip of boundary points, and the choice of a drawing for a result."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from geoexplorer import figures
 from geoexplorer.figures.boundaries import boundary_figure
 from geoexplorer.figures.colours import class_colour
+from geoexplorer.figures.text import text_width
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.results import Provenance, Result
 from tests.figures.maps import halves
@@ -66,10 +68,9 @@ def test_each_column_says_classes_distance_and_alignment():
     said = texts(boundary_figure(points))
     assert f"{float(points.distances[1]):#.3g}" in said
     assert "0.990" in said
-    (names,) = [text for text in said if "→" in text and class_colour(1) in text and "1" in text][
-        1:2
-    ]
-    assert names.index(class_colour(1)) < names.index("→") < names.index(class_colour(2))
+    own, other = (f'<span style="color:{class_colour(label)}">■</span> {label}' for label in (1, 2))
+    assert said.count(own) == 2  # the own class of one image, the other of another
+    assert said.count(other) == 2
     assert any("Boundary points of digits-cnn" in text for text in said)
     largest = float(points.perturbations.abs().max())
     assert any(f"r drawn from −{largest:.2g} to {largest:.2g}" in text for text in said)
@@ -77,15 +78,26 @@ def test_each_column_says_classes_distance_and_alignment():
 
 def test_class_names_are_used():
     said = texts(boundary_figure(strip(), class_names=["zero", "one", "two", "<three>"]))
-    assert any("zero" in text and "one" in text for text in said)
+    assert any(text.endswith("> zero") for text in said)
     assert any("&lt;three&gt;" in text for text in said)
+
+
+def test_long_class_names_are_cut_to_their_column():
+    names = [f"{label} is a class with a long name" for label in range(10)]
+    figure = boundary_figure(strip(8), class_names=names)
+    tile = figure.layout.images[0].sizex
+    cut = [re.sub("<.*?>", "", text) for text in texts(figure) if "■" in text]
+    assert len(cut) == 16
+    for text in cut:
+        assert re.match(r"■ \d.*…$", text)
+        assert text_width(text, 12) <= tile
 
 
 def test_an_image_whose_boundary_was_not_reached_says_so():
     points = strip(converged=torch.tensor([True, False, True]))
     said = texts(boundary_figure(points))
     assert said.count("not reached") == 1
-    assert any(text.endswith("→ ?") for text in said)
+    assert any(text == "?" for text in said)
     assert f"{float(points.distances[1]):#.3g}" not in said
 
 

@@ -63,6 +63,12 @@ def test_a_figure_is_given_size_and_fonts(tmp_path, monkeypatch):
     assert figure.data[4].textfont.size == 12
 
 
+def test_a_widget_is_saved_as_it_is(tmp_path):
+    widget = go.FigureWidget(halves().figure())
+    page = figures.save(widget, tmp_path / "a.html", offline=False).read_text()
+    assert "random tangent 1" in page
+
+
 @pytest.mark.parametrize("path", ["figure", "figure.jpg", "figure.eps"])
 def test_unknown_formats(path, tmp_path):
     with pytest.raises(
