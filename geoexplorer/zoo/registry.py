@@ -138,7 +138,8 @@ def _from_torchvision(
     from torchvision import models
 
     if name not in _torchvision_names():
-        close = difflib.get_close_matches(name, list_classifiers(), n=3, cutoff=0.5)
+        close = [ours for ours in _bundled_names() if name and name in ours]
+        close = close or difflib.get_close_matches(name, list_classifiers(), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
             f"name must be one of {', '.join(map(repr, _bundled_names()))}, a torchvision "

@@ -52,7 +52,7 @@ RECIPES = {
     "digits-cnn-smooth": Recipe(epochs=40, rate=1e-3, shift=1, noise=0.1),
     "shapes-lenet": Recipe(epochs=16, rate=1.5e-3, shift=1, mirror=True),
     "shapes-lenet-smooth": Recipe(epochs=16, rate=1.5e-3, shift=1, mirror=True),
-    "shapes-nin": Recipe(epochs=8, rate=1.5e-3, shift=1, mirror=True),
+    "shapes-nin": Recipe(epochs=4, rate=1.5e-3, shift=1, mirror=True),
     "shapes-resnet": Recipe(epochs=6, rate=3e-3, shift=1, mirror=True),
     "cifar10-lenet": Recipe(epochs=30, rate=1.5e-3, shift=4, mirror=True),
     "cifar10-lenet-smooth": Recipe(epochs=30, rate=1.5e-3, shift=4, mirror=True),
