@@ -1,0 +1,129 @@
+"""The controls of one axis: its kind, and the parameters that this kind has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ipywidgets
+
+from geoexplorer.widgets.axes import KINDS, Axis
+from geoexplorer.widgets.errors import guarded
+from geoexplorer.widgets.help import help_button
+from geoexplorer.widgets.panel import Host
+
+__all__ = ["AxisChooser"]
+
+
+Option = tuple[str, str | None]  # what it says, and its value
+
+
+class AxisChooser:
+    """Shows an axis and calls ``chosen`` with another one when a person changes it."""
+
+    def __init__(self, title: str, term: str, host: Host, chosen: Callable[[Axis], None]) -> None:
+        self.errors = host.errors
+        self._host = host
+        self._chosen = chosen
+        self._axis = Axis(next(iter(KINDS)))
+        self._showing = False  # a change made by the program is none of the person's
+        self.kind = ipywidgets.Dropdown(options=list(KINDS))
+        self.controls: dict[str, ipywidgets.Widget] = {
+            "other": ipywidgets.Dropdown(options=[("runner-up", None)]),
+            "image": ipywidgets.Button(tooltip="Choose the image by clicking it in the gallery"),
+            "seed": ipywidgets.BoundedIntText(max=2**31 - 1),
+            "row": ipywidgets.BoundedIntText(max=2**15),
+            "column": ipywidgets.BoundedIntText(max=2**15),
+            "component": ipywidgets.BoundedIntText(min=1, max=2**15),
+            "name": ipywidgets.Dropdown(options=[("none yet", None)]),
+        }
+        self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
+        label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(term)}</span>')
+        for name, control in {"kind": self.kind, **self.controls, "reroll": self.reroll}.items():
+            control.add_class(f"gx-{name}")
+        self.widget = ipywidgets.HBox([label, self.kind, *self.controls.values(), self.reroll])
+        self.widget.add_class("gx-field")
+        self.kind.observe(self._kind_changed, "value")
+        for name, control in self.controls.items():
+            if name != "image":
+                control.observe(self._parameter_changed, "value")
+        self.controls["image"].on_click(self._pick)
+        self.reroll.on_click(self._draw_another)
+
+    def show(self, axis: Axis) -> None:
+        """Show an axis."""
+        self._axis = axis
+        self._showing = True
+        try:
+            self.kind.value = axis.kind
+            for name, control in self.controls.items():
+                there = name in axis.parameters
+                control.layout.display = "" if there else "none"
+                if there and name == "image":
+                    control.description = _image_text(axis.parameters)
+                elif there:
+                    _set_value(control, axis.parameters[name])
+            self.reroll.layout.display = "" if "seed" in axis.parameters else "none"
+        finally:
+            self._showing = False
+
+    def offer(self, class_names: Iterable[str], saved: Iterable[str]) -> None:
+        """Say which classes and which saved directions there are."""
+        self._showing = True
+        try:
+            classes: list[tuple[str, str | None]] = [
+                ("runner-up", None),
+                *((name, name) for name in class_names),
+            ]
+            directions: list[tuple[str, str | None]] = [(name, name) for name in saved]
+            directions = directions or [("none yet", None)]
+            for name, options in (("other", classes), ("name", directions)):
+                control = self.controls[name]
+                if control.options != tuple(options):
+                    control.options = options
+                    _set_value(control, self._axis.parameters.get(name))
+        finally:
+            self._showing = False
+
+    @guarded
+    def _kind_changed(self, change: Any) -> None:
+        if not self._showing:
+            parameters = {}
+            if "name" in KINDS[change["new"]].parameters:
+                parameters["name"] = self.controls["name"].value
+            self._chosen(Axis(change["new"], parameters))
+
+    @guarded
+    def _parameter_changed(self, _change: Any) -> None:
+        if not self._showing:
+            values = {
+                name: self.controls[name].value for name in self._axis.parameters if name != "image"
+            }
+            self._chosen(Axis(self._axis.kind, {**self._axis.parameters, **values}))
+
+    @guarded
+    def _draw_another(self, _button: Any) -> None:
+        if "seed" in self._axis.parameters:
+            seed = self._axis.parameters["seed"] + 1
+            self._chosen(Axis(self._axis.kind, {**self._axis.parameters, "seed": seed}))
+
+    @guarded
+    def _pick(self, button: Any) -> None:
+        button.description = "click an image above"
+        self._host.pick(self._picked)
+
+    @guarded
+    def _picked(self, index: int) -> None:
+        self._chosen(Axis(self._axis.kind, {**self._axis.parameters, "image": index}))
+
+
+def _image_text(parameters: Mapping[str, Any]) -> str:
+    index = parameters["image"]
+    return "nearest one (pick …)" if index is None else f"image {index} (pick …)"
+
+
+def _set_value(control: ipywidgets.Widget, value: Any) -> None:
+    """Set a control's value, where it has it among its options."""
+    options = getattr(control, "options", None)
+    if options is None or value in [each for _, each in options]:
+        control.value = value

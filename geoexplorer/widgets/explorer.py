@@ -1,0 +1,491 @@
+"""The Explorer: pick an image, see where the boundary lies."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import plotly.graph_objects as go
+from torch import Tensor
+
+from geoexplorer import figures
+from geoexplorer.classifier import Classifier
+from geoexplorer.images import ImageSet
+from geoexplorer.jobs import Progress
+from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.footer import Footer
+from geoexplorer.widgets.header import Header
+from geoexplorer.widgets.page import Page
+from geoexplorer.widgets.panel import Host, Panel
+from geoexplorer.widgets.panels import PANELS
+from geoexplorer.widgets.saving import FORMATS
+from geoexplorer.widgets.session import MISTAKES, Session, Subject, View
+from geoexplorer.widgets.state import (
+    read_state,
+    require_keys,
+    require_one_of,
+    tensor_from_json,
+    tensor_to_json,
+)
+from geoexplorer.widgets.uploads import fitted_image
+from geoexplorer.widgets.worker import Delivery, Outcome, Task, Urgency, Worker
+
+__all__ = ["THEMES", "Explorer"]
+
+THEMES = ("auto", "light", "dark")
+_FORMAT = 1
+# The browser takes widgets out of the page after their parent has let go of them; one that is
+# closed before that is missed by it.
+_FAREWELL_SECONDS = 0.5
+_DOING = {"view": "Computing the view", "save": "Saving the figure"}
+# Images whose class is found out in one go, when nothing else is to be done.
+_PREDICTED_AT_ONCE = 8
+
+
+class Explorer(ipywidgets.VBox):
+    """The widget that :func:`geoexplorer.explore` gives; see there for its arguments.
+
+    Attributes
+    ----------
+    selection
+        Traits ``network``, ``images``, ``image`` and ``shown_class``: what is looked at.
+    panels
+        The panels by key; each has its own traits in ``choice``.
+    timings
+        Milliseconds from the last choice to the ``first_paint`` and to the ``final`` map.
+    """
+
+    _closed = True  # there is nothing to close until all is made
+
+    def __init__(
+        self,
+        clf: Classifier | None = None,
+        images: ImageSet | None = None,
+        *,
+        network: str | None = None,
+        image_set: str | None = None,
+        image: int | None = None,
+        theme: str = "auto",
+        device: Any = "auto",
+        state: Mapping[str, Any] | str | Path | None = None,
+        panels: tuple[type[Panel], ...] = PANELS,
+        synchronous: bool | None = None,
+    ) -> None:
+        require_one_of("theme", theme, THEMES)
+        self._holding = False
+        self._theme = theme
+        self._picking: Callable[[int], None] | None = None
+        self._chosen_at = time.perf_counter()
+        self._view: View | None = None
+        self.timings: dict[str, float] = {}
+        self.errors = Errors()
+        self.worker = Worker(
+            failed=self._failed, started=self._started, ended=self._ended, synchronous=synchronous
+        )
+        self.session = Session(
+            clf, images, network=network, image_set=image_set, device=device,
+            report=self._report, subject_changed=self._subject_changed,
+        )  # fmt: skip
+        self.selection = self.session.selection
+        self.selection.image = image
+        self.page = Page(copied=self._copied)
+        self.header = Header(
+            self.selection, chosen=self._choose_image, turned=self._mark, uploaded=self._uploaded,
+            changing=self._forget, errors=self.errors,
+        )  # fmt: skip
+        self.footer = Footer(
+            cancel=self._cancel, save=self._save, copy=self._copy, save_state=self._save_state,
+            open_state=self._open_state, theme=theme, set_theme=self._set_theme, errors=self.errors,
+        )  # fmt: skip
+        host = Host(
+            session=self.session, worker=self.worker, errors=self.errors, refresh=self.refresh,
+            report=self._report, pick=self._pick, theme=self.theme, painted=self._painted,
+        )  # fmt: skip
+        self.panels: dict[str, Panel] = {panel.key: panel(host) for panel in panels}
+        self._stale = set(self.panels)
+        self._active = next(iter(self.panels))
+        super().__init__([self.page, self.header, self._tabs(), self.errors, self.footer])
+        self._closed = False
+        self.add_class("gx-explorer")
+        self.page.observe(self._page_theme, "dark")
+        self.selection.observe(self._selection_changed, ["network", "images", "image"])
+        self.selection.observe(self._class_changed, "shown_class")
+        if state is not None:
+            self.restore(state)
+        else:
+            self.refresh()
+
+    # For programs.
+
+    def refresh(self, *, delay: float = 0.0) -> None:
+        """Compute what is looked at anew, unless something newer is chosen within ``delay`` s."""
+        self._stale = set(self.panels)
+        if not self._holding:
+            self._compute(delay)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything chosen so far is computed; False if that takes too long."""
+        return self.worker.wait(timeout)
+
+    def figure(self, **options: Any) -> go.Figure:
+        """What the panel in view shows, as a plotly figure; options as for ``result.figure``."""
+        panel = self.panel
+        return figures.draw(panel.result(), **{**panel.figure_options(), **options})
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the figure of the panel in view to a file; see :func:`geoexplorer.figures.save`."""
+        panel = self.panel
+        return figures.save(panel.result(), path, **{**panel.figure_options(), **options})
+
+    def code(self) -> str:
+        """A script that draws the figure of the panel in view without the Explorer."""
+        return self.panel.code()
+
+    @property
+    def panel(self) -> Panel:
+        """The panel in view."""
+        return self.panels[self._active]
+
+    def theme(self) -> str:
+        """``"light"`` or ``"dark"``: the chosen theme, or the page's."""
+        if self._theme != "auto":
+            return self._theme
+        return "dark" if self.page.dark else "light"
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole state as JSON values; :meth:`restore` takes it."""
+        selection = self.selection.to_json()
+        if selection["image"] is None and self._view is not None:
+            selection["image"] = self._view.index
+        return {
+            "geoexplorer": _FORMAT,
+            "selection": selection,
+            "panel": self._active,
+            "panels": {key: panel.choice.to_json() for key, panel in self.panels.items()},
+            "theme": self._theme,
+            "directions": {
+                name: tensor_to_json(vector) for name, vector in self.session.directions.items()
+            },
+            "added": {
+                name: [{"name": title, **tensor_to_json(image)} for title, image in images]
+                for name, images in self.session.added.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any] | str | Path | bytes) -> None:
+        """Take over a state from :meth:`to_json`, or from a file that "Save state" made.
+
+        Raises
+        ------
+        ValueError
+            If something in it is not accepted; then nothing has changed.
+        """
+        content = read_state(state)
+        known = ("geoexplorer", "selection", "panel", "panels", "theme", "directions", "added")
+        require_keys(content, known, "state")
+        if content.get("geoexplorer") != _FORMAT:
+            raise ValueError(
+                f"state: {content.get('geoexplorer')!r} is not a format that is known here; "
+                f"accepted is {_FORMAT}, under the key 'geoexplorer'"
+            )
+        selection = content.get("selection", {})
+        self.selection.check(selection)
+        panels = content.get("panels", {})
+        require_keys(panels, self.panels, "state: panels")
+        takes = [self.panels[key].restore(value) for key, value in panels.items()]
+        active = content.get("panel", self._active)
+        require_one_of("state: panel", active, self.panels)
+        theme = content.get("theme", self._theme)
+        require_one_of("state: theme", theme, THEMES)
+        directions = _directions_from(content.get("directions", {}))
+        added = _added_from(content.get("added", {}), self.selection.image_sets)
+
+        self._holding = True
+        try:
+            self.session.directions.update(directions)
+            self.session.replace_added(added)
+            self.selection.restore(selection)
+            for take in takes:
+                take()
+            self._show_panel(active)
+            self._set_theme(theme)
+        finally:
+            self._holding = False
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop the work and free everything; the widget disappears."""
+        if self._closed:
+            return
+        self._closed = True
+        self.worker.close()
+        self.selection.unobserve_all()
+        for panel in self.panels.values():
+            panel.close()
+        widgets = _with_descendants(self)
+        self.children = ()
+        if self.worker.synchronous:
+            _close_all(widgets)
+        else:
+            timer = threading.Timer(_FAREWELL_SECONDS, _close_all, [widgets])
+            timer.daemon = True
+            timer.start()
+
+    # The work.
+
+    def _compute(self, delay: float = 0.0) -> None:
+        self._chosen_at = time.perf_counter() + delay
+        self.timings = {}
+        self.worker.submit("view", self._view_steps, delay=delay)
+
+    def _view_steps(self) -> Generator[Delivery, None, None]:
+        view = yield from self.session.view_steps()
+        yield partial(self._seen, view)
+        key = self._active
+        yield from self.panels[key].steps(view)
+        yield partial(self._finished, key)
+
+    def _seen(self, view: View) -> None:
+        self._view = view
+        self.header.gallery.select(view.index)
+
+    def _finished(self, key: str) -> None:
+        self._stale.discard(key)
+        self.timings["final"] = 1000 * (time.perf_counter() - self._chosen_at)
+        self.errors.clear()
+
+    def _painted(self) -> None:
+        elapsed = 1000 * (time.perf_counter() - self._chosen_at)
+        self.timings.setdefault("first_paint", elapsed)
+
+    def _started(self, task: Task) -> None:
+        if task.slot in _DOING:
+            self.footer.begin(_DOING[task.slot])
+
+    def _ended(self, task: Task, outcome: Outcome) -> None:
+        if task.slot in _DOING:
+            self.footer.end(outcome, self.timings.get("final") if task.slot == "view" else None)
+        if task.slot == "view" and outcome is Outcome.DONE:
+            self._mark()
+
+    def _failed(self, task: Task, error: Exception) -> None:
+        self.errors.show(error, _DOING.get(task.slot, "This"))
+
+    def _report(self, progress: Progress, message: str) -> None:
+        self.footer.progress(progress, message)
+
+    def _subject_changed(self, subject: Subject) -> None:
+        self.header.show_subject(subject, self.session.added.get(subject.images_name, ()))
+        self._show_gallery(subject)
+
+    def _show_gallery(self, subject: Subject) -> None:
+        index = self.selection.image
+        self.header.gallery.show(
+            subject.images, self.session.shown(subject), self.session.predicted(subject),
+            subject.clf.class_names, -1 if index is None else index,
+        )  # fmt: skip
+
+    def _mark(self) -> None:
+        """Find out, when there is time, which of the thumbnails are misclassified."""
+        subject = self.session.subject
+        if subject is None:
+            return
+
+        def steps() -> Generator[Delivery, None, None]:
+            page = self.header.gallery.page()
+            for start in range(0, len(page), _PREDICTED_AT_ONCE):
+                known = self.session.predict(subject, page[start : start + _PREDICTED_AT_ONCE])
+                yield partial(self.header.gallery.mark, known)
+
+        self.worker.submit("marks", steps, urgency=Urgency.IDLE)
+
+    # What a person does.
+
+    @guarded
+    def _choose_image(self, index: int) -> None:
+        if self._picking is not None:
+            picked, self._picking = self._picking, None
+            picked(index)
+            return
+        self._forget()
+        self.selection.image = index
+
+    def _forget(self) -> None:
+        """Another image, network or set was chosen by hand: what was zoomed or pinned is over."""
+        self._holding = True
+        try:
+            for panel in self.panels.values():
+                panel.selection_changed()
+        finally:
+            self._holding = False
+
+    def _pick(self, picked: Callable[[int], None]) -> None:
+        self._picking = picked
+
+    @guarded
+    def _uploaded(self, name: str, data: bytes) -> None:
+        shape = self.selection.image_sets[self.selection.images]
+        image, note = fitted_image(name, data, shape)
+        index = self.session.add_image(note, image)
+        self._forget()
+        self.selection.image = index
+        self.refresh()
+
+    @guarded
+    def _cancel(self) -> None:
+        if self.worker.cancel("view", "save", "filter"):
+            self.footer.end(Outcome.STOPPED, None)
+
+    @guarded
+    def _save(self, kind: str, width: str, points: float) -> None:
+        panel = self.panel
+        result, options, stem = panel.result(), panel.figure_options(), panel.file_stem()
+
+        def steps() -> Generator[Delivery, None, None]:
+            yield partial(self._report, Progress(0.0, "saving"), f"making the {kind} file")
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{stem}.{kind.lower()}"
+                figures.save(result, path, width=width, font_size=points, **options)
+                yield partial(self.page.download, path.name, path.read_bytes(), FORMATS[kind])
+
+        self.worker.submit("save", steps)
+
+    @guarded
+    def _copy(self) -> None:
+        self.page.copy(self.code())
+
+    def _copied(self, done: bool) -> None:
+        self.footer.say("code copied" if done else "press Ctrl+C to copy, Escape to close")
+
+    @guarded
+    def _save_state(self) -> None:
+        data = json.dumps(self.to_json(), indent=1).encode()
+        self.page.download("geoexplorer-state.json", data, "application/json")
+
+    @guarded
+    def _open_state(self, data: bytes) -> None:
+        self.restore(data)
+
+    # What follows from it.
+
+    @guarded
+    def _selection_changed(self, _change: Any) -> None:
+        self.header.show_selection()
+        if self.selection.image is not None and self.session.subject is not None:
+            self.header.gallery.select(self.selection.image)
+        self.refresh()
+
+    @guarded
+    def _class_changed(self, _change: Any) -> None:
+        subject = self.session.subject
+        self.header.show_selection()
+        if subject is None:
+            return
+
+        def steps() -> Generator[Delivery, None, None]:
+            if self.selection.shown_class == MISTAKES:
+                count = len(subject.images)
+                for start in range(0, count, _PREDICTED_AT_ONCE):
+                    end = min(start + _PREDICTED_AT_ONCE, count)
+                    self.session.predict(subject, list(range(start, end)))
+                    progress = Progress(end / count, f"finding mistakes, {end} of {count}")
+                    yield partial(self._report, progress, progress.message)
+            yield partial(self._show_gallery, subject)
+
+        filtering = self.selection.shown_class != MISTAKES
+        self.worker.submit(
+            "filter", steps, urgency=Urgency.POINTER if filtering else Urgency.CHOICE
+        )
+
+    @guarded
+    def _page_theme(self, _change: Any) -> None:
+        self._set_theme(self._theme)
+
+    def _set_theme(self, theme: str) -> None:
+        self._theme = theme
+        self.footer.show_theme(theme)
+        for panel in self.panels.values():
+            panel.theme_changed()
+
+    def _show_panel(self, key: str) -> None:
+        if len(self.panels) > 1:
+            self._tab_bar.selected_index = list(self.panels).index(key)
+        self._active = key
+
+    @guarded
+    def _tab_changed(self, change: Any) -> None:
+        self._active = list(self.panels)[change["new"]]
+        if self._active in self._stale:
+            self._compute()
+
+    def _tabs(self) -> ipywidgets.Widget:
+        """The panels; a bar to choose from appears when there are several."""
+        views = [panel.widget for panel in self.panels.values()]
+        if len(views) == 1:
+            return views[0]
+        titles = [panel.title for panel in self.panels.values()]
+        self._tab_bar = ipywidgets.Tab(views, titles=titles, selected_index=0)
+        self._tab_bar.observe(self._tab_changed, "selected_index")
+        return self._tab_bar
+
+
+def _directions_from(value: Any) -> dict[str, Tensor]:
+    if not isinstance(value, Mapping):
+        raise ValueError("state: directions must be a mapping of names to directions")
+    return {
+        str(name): tensor_from_json(vector, f"state: the direction {name!r}")
+        for name, vector in value.items()
+    }
+
+
+def _added_from(
+    value: Any, image_sets: Mapping[str, tuple[int, int, int]]
+) -> dict[str, list[tuple[str, Tensor]]]:
+    require_keys(value, image_sets, "state: added")
+    added: dict[str, list[tuple[str, Tensor]]] = {}
+    for name, images in value.items():
+        where = f"state: an image added to {name!r}"
+        if not isinstance(images, list):
+            raise ValueError(f"{where} must stand in a list")
+        added[name] = []
+        for image in images:
+            require_keys(image, ("name", "shape", "float32"), where)
+            stored = {key: image[key] for key in image if key != "name"}
+            tensor = tensor_from_json(stored, where)
+            if tuple(tensor.shape) != image_sets[name]:
+                raise ValueError(
+                    f"{where} must have shape {image_sets[name]}, got {tuple(tensor.shape)}"
+                )
+            added[name].append((str(image.get("name", "")), tensor))
+    return added
+
+
+def _with_descendants(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+    """A widget and all that it holds, the innermost first."""
+    found: dict[str, ipywidgets.Widget] = {}
+
+    def visit(each: Any) -> None:
+        if isinstance(each, (list, tuple)):
+            for item in each:
+                visit(item)
+        elif isinstance(each, ipywidgets.Widget) and each.model_id not in found:
+            found[each.model_id] = each
+            for name in each.trait_names():
+                if each.trait_has_value(name):
+                    visit(getattr(each, name))
+
+    visit(widget)
+    return list(found.values())[::-1]
+
+
+def _close_all(widgets: list[ipywidgets.Widget]) -> None:
+    for widget in widgets:
+        widget.unobserve_all()
+        ipywidgets.Widget.close(widget)

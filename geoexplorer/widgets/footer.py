@@ -1,0 +1,126 @@
+"""The bottom of the Explorer: progress, Cancel, Save, Copy code, the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets
+
+from geoexplorer.jobs import Progress
+from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.file_button import FileButton
+from geoexplorer.widgets.saving import SaveForm
+from geoexplorer.widgets.worker import Outcome
+
+__all__ = ["Footer"]
+
+
+class Footer(ipywidgets.VBox):
+    """Shows what is being done and offers what can be taken away.
+
+    Parameters
+    ----------
+    cancel, copy, save_state
+        Called when the button is pressed.
+    save
+        Called with a format, a width such as ``"84mm"``, and a font size in points.
+    open_state
+        Called with the bytes of a file.
+    theme, set_theme
+        The chosen theme, and what is called with another one.
+    errors
+        Shows what goes wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        cancel: Callable[[], None],
+        save: Callable[[str, str, float], None],
+        copy: Callable[[], None],
+        save_state: Callable[[], None],
+        open_state: Callable[[bytes], None],
+        theme: str,
+        set_theme: Callable[[str], None],
+        errors: Errors,
+    ) -> None:
+        self.errors = errors
+        self._set_theme = set_theme
+        self.status = ipywidgets.HTML()
+        self.busy = ipywidgets.HBox([self.status])
+        self.cancel = _button("Cancel", "Stop what is being computed", cancel)
+        self.form = SaveForm(save)
+        self.saves = ipywidgets.ToggleButton(description="Save …", tooltip="Save the figure")
+        self.copy = _button(
+            "Copy code", "Copy a script that draws this figure without the widget", copy
+        )
+        self.more = ipywidgets.ToggleButton(description="⋯", tooltip="State and theme")
+        self.save_state = _button("Save state", "Download all choices as a JSON file", save_state)
+        self.state_file = FileButton(
+            "Open state",
+            tooltip="Open a file made by Save state",
+            accept=".json",
+            taken=lambda name, data: open_state(data),
+        )
+        self.theme = ipywidgets.Dropdown(
+            options=["auto", "light", "dark"], value=theme, description="Theme"
+        )
+        bar = ipywidgets.HBox([self.busy, self.cancel, self.saves, self.copy, self.more])
+        extra = ipywidgets.HBox([self.save_state, self.state_file, self.theme])
+        for widget, name in (
+            (self.busy, "status"), (bar, "bar"), (extra, "form"), (self.more, "more"),
+        ):  # fmt: skip
+            widget.add_class(f"gx-{name}")
+        super().__init__([bar, self.form, extra])
+        self._folds = {self.saves: self.form, self.more: extra}
+        self.cancel.disabled = True
+        for toggle, fold in self._folds.items():
+            fold.layout.display = "none"
+            toggle.observe(self._unfold, "value")
+        self.theme.observe(self._choose_theme, "value")
+
+    def begin(self, message: str) -> None:
+        """Say that something has begun; what is over in 300 ms is not shown (see style.css)."""
+        self.status.value = f"<progress></progress> {escape(message)}"
+        self.busy.add_class("gx-busy")
+        self.cancel.disabled = False
+
+    def progress(self, progress: Progress, message: str) -> None:
+        """Say how far it has come."""
+        value = f' value="{progress.fraction:.3f}"' if progress.fraction > 0 else ""
+        self.status.value = f'<progress aria-label="progress"{value}></progress> {escape(message)}'
+
+    def end(self, outcome: Outcome, milliseconds: float | None) -> None:
+        """Say how it ended."""
+        took = "" if milliseconds is None else f", {milliseconds / 1000:.2f} s"
+        words = {
+            Outcome.DONE: f"done{took}",
+            Outcome.STOPPED: "stopped; what is shown may be coarse",
+            Outcome.FAILED: "not done, see above",
+        }
+        self.say(words[outcome])
+        self.busy.remove_class("gx-busy")
+        self.cancel.disabled = True
+
+    def say(self, text: str) -> None:
+        """Say something short."""
+        self.status.value = f'<span role="status">{escape(text)}</span>'
+
+    def show_theme(self, theme: str) -> None:
+        """Show the chosen theme."""
+        self.theme.value = theme
+
+    def _unfold(self, change: Any) -> None:
+        self._folds[change["owner"]].layout.display = "" if change["new"] else "none"
+
+    @guarded
+    def _choose_theme(self, change: Any) -> None:
+        self._set_theme(change["new"])
+
+
+def _button(text: str, tooltip: str, clicked: Callable[[], None]) -> ipywidgets.Button:
+    button = ipywidgets.Button(description=text, tooltip=tooltip)
+    button.on_click(lambda _: clicked())
+    return button

@@ -1,0 +1,12 @@
+"""The panels of the Explorer, in the order of their tabs.
+
+A further panel is one more module here, with a subclass of
+:class:`~geoexplorer.widgets.panel.Panel`, and its name in this list.
+"""
+
+from geoexplorer.widgets.panel import Panel
+from geoexplorer.widgets.panels.cross_section import CrossSectionPanel
+
+__all__ = ["PANELS"]
+
+PANELS: tuple[type[Panel], ...] = (CrossSectionPanel,)

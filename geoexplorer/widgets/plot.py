@@ -1,0 +1,64 @@
+"""A plotly figure in a widget: made once, then mutated; and ears for what happens on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+import plotly.graph_objects as go
+import traitlets
+
+from geoexplorer.widgets.assets import read_asset
+
+__all__ = ["Ears", "Plot"]
+
+
+class Plot(go.FigureWidget):
+    """A figure that the worker thread and the browser may change at the same time."""
+
+    _esm = str(go.FigureWidget._esm)  # as text, see read_asset
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._lock = threading.RLock()  # plotly lets a figure have private attributes only
+        super().__init__(*args, **kwargs)
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while the figure is changed."""
+        return self._lock
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take in what the browser sends, but not in the middle of an update."""
+        with self.lock:
+            super().set_state(sync_data)
+
+
+class Ears(anywidget.AnyWidget):
+    """Reports the pointer, clicks, keys and the size of the :class:`Plot` in the same box.
+
+    The box has the class ``gx-plot``: plotly's widgets drop classes of their own.
+
+    ``heard`` gets one mapping an event, with its ``kind``: ``point`` and ``click`` (with x and y
+    in data coordinates; a click also has its ``reach``), ``leave``, ``escape``, ``zoom`` (x, y,
+    factor), ``reset``. After a ``point`` or ``leave``, no further one comes before
+    :meth:`answer` was called.
+    """
+
+    _esm = read_asset("plot.js")
+
+    label = traitlets.Unicode().tag(sync=True)
+    size = traitlets.List([600, 440]).tag(sync=True)  # CSS pixels that the figure may take
+
+    def __init__(self, *, label: str, heard: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(label=label)
+        self._heard = heard
+        self.on_msg(self._receive)
+
+    def answer(self) -> None:
+        """Let the next place come."""
+        self.send({"kind": "answer"})
+
+    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        self._heard(content)

@@ -1,0 +1,441 @@
+"""What all panels share: the classifier, the images, the chosen one and its boundary point."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import traitlets
+from torch import Tensor
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
+from geoexplorer.images import ImageSet, load_images
+from geoexplorer.jobs import Progress, TimeLeft
+from geoexplorer.widgets.state import Choice, nearest_words
+from geoexplorer.widgets.worker import Delivery
+
+__all__ = ["ALL", "MISTAKES", "Selection", "Session", "Subject", "View"]
+
+ALL, MISTAKES = "all", "misclassified"
+# The bundled image sets by the name they are shown under.
+_BUNDLED = {"digits, test": ("digits", (1, 8, 8)), "shapes, test": ("shapes", (3, 32, 32))}
+
+# Boundary points kept for images that were looked at before, so that going back is instant.
+_REMEMBERED = 64
+# So many images, or as many as take so long, are looked through for one to begin with.
+_LOOKED_THROUGH, _LOOKING_SECONDS = 128, 0.5
+# Of the images looked through, sorted from the least sure one, the one after this share. The
+# very least sure ones lie so near the boundary that hardly anything else is seen.
+_LESS_SURE = 0.3
+# What takes longer than this says so before it starts; a boundary point and a map together take
+# about so many passes.
+_LONG_SECONDS, _TYPICAL_PASSES = 5.0, 3000
+
+Shape = tuple[int, int, int]
+
+
+class Selection(Choice):
+    """What is looked at: a network, an image set that fits it, and an image of the set.
+
+    ``networks`` and ``image_sets`` say what there is, and for images of which shape. Choosing a
+    network chooses images that fit it, and the other way round.
+    """
+
+    network = traitlets.Unicode().tag(state=True)
+    images = traitlets.Unicode().tag(state=True)
+    image = traitlets.Int(None, allow_none=True, min=0).tag(state=True)  # None: an interesting one
+    shown_class = traitlets.Unicode(ALL).tag(state=True)
+
+    def __init__(
+        self, networks: Mapping[str, Shape], image_sets: Mapping[str, Shape], **chosen: Any
+    ) -> None:
+        self.networks, self.image_sets = networks, image_sets
+        super().__init__(**chosen)
+
+    @traitlets.validate("network")
+    def _known_network(self, proposal: Any) -> str:
+        return _known("network", proposal["value"], self.networks)
+
+    @traitlets.validate("images")
+    def _known_images(self, proposal: Any) -> str:
+        return _known("images", proposal["value"], self.image_sets)
+
+    @traitlets.observe("network")
+    def _fit_images(self, _change: Any) -> None:
+        shape = self.networks[self.network]
+        if self.image_sets.get(self.images) != shape:
+            self.images = next(name for name, s in self.image_sets.items() if s == shape)
+
+    @traitlets.observe("images")
+    def _fit_network(self, _change: Any) -> None:
+        self.image, self.shown_class = None, ALL
+        shape = self.image_sets[self.images]
+        if self.networks.get(self.network) != shape:
+            self.network = next(name for name, s in self.networks.items() if s == shape)
+
+    def check(self, state: Any) -> dict[str, Any]:
+        """The values of a state; ``ValueError`` if one is not accepted or they do not fit."""
+        values = self.checked(state, "state: selection")
+        network = values.setdefault("network", self.network)
+        images = values.setdefault("images", self.images)
+        if self.networks[network] != self.image_sets[images]:
+            raise ValueError(
+                f"state: network {network!r} takes images of shape {self.networks[network]}, "
+                f"but those of {images!r} have shape {self.image_sets[images]}"
+            )
+        return values
+
+    def restore(self, state: Any) -> None:
+        """Take over a state as a whole."""
+        values = self.check(state)
+        # In this order, since a new set of images forgets the chosen image and class.
+        for name in ("network", "images", *sorted(set(values) - {"network", "images"})):
+            setattr(self, name, values[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A loaded classifier with loaded images. It is replaced, never changed."""
+
+    network: str
+    images_name: str
+    clf: Classifier
+    images: ImageSet
+    seconds: float  # of the forward pass of one image
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the subject is called in caches."""
+        return self.network, self.images_name
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The image that is looked at, with its nearest boundary point."""
+
+    subject: Subject
+    index: int
+    boundary: BoundaryPoints  # of one image; it may not have converged
+
+    @property
+    def clf(self) -> Classifier:
+        """The classifier."""
+        return self.subject.clf
+
+    @property
+    def x(self) -> Tensor:
+        """The image, ``(C, H, W)``."""
+        return self.subject.images.images[self.index]
+
+    @property
+    def label(self) -> str | None:
+        """What the image is labelled, if it is."""
+        return label_of(self.subject.images, self.index)
+
+    def require_boundary(self) -> BoundaryPoints:
+        """The boundary point.
+
+        Raises
+        ------
+        ValueError
+            If the boundary was not reached from this image.
+        """
+        if not bool(self.boundary.converged[0]):
+            raise ValueError(
+                "No boundary was reached from this image, so there is no normal and no tangent; "
+                "choose axes that need none, such as two DCT frequencies."
+            )
+        return self.boundary
+
+
+class Session:
+    """Loads what is chosen and remembers what was found out about it.
+
+    The ``*_steps`` methods are parts of work for the worker: they yield deliveries and return
+    what the next part needs.
+
+    Parameters
+    ----------
+    clf, images
+        One's own, or None for the bundled ones.
+    network, image_set
+        Names of bundled ones to begin with.
+    device
+        Where bundled networks run.
+    report
+        Shows progress and a message; called on the worker thread.
+    subject_changed
+        Called on the worker thread with a new subject.
+    """
+
+    def __init__(
+        self,
+        clf: Classifier | None,
+        images: ImageSet | None,
+        *,
+        network: str | None = None,
+        image_set: str | None = None,
+        device: Any = "auto",
+        report: Callable[[Progress, str], None] = lambda progress, message: None,
+        subject_changed: Callable[[Subject], None] = lambda subject: None,
+    ) -> None:
+        self.own_classifier, self.own_images, self.device = clf, images, device
+        networks, image_sets = _available(clf, images)
+        self.selection = Selection(networks, image_sets)
+        self.selection.restore(_beginning(self.selection, clf, images, network, image_set))
+        self.subject: Subject | None = None
+        self.directions: dict[str, Tensor] = {}  # saved ones, (C, H, W)
+        self.added: dict[str, list[tuple[str, Tensor]]] = {}  # one's own images, by image set
+        self.report = report
+        self._subject_changed = subject_changed
+        self._bundled: tuple[str, Classifier] | None = None  # the last one that was loaded
+        self._sets: dict[str, ImageSet] = {}
+        self._boundaries: OrderedDict[tuple[Any, ...], BoundaryPoints] = OrderedDict()
+        self._predicted: dict[tuple[str, str], Tensor] = {}
+
+    def is_own_network(self, name: str) -> bool:
+        """Whether a network is the caller's own."""
+        return self.own_classifier is not None and self.own_classifier.name == name
+
+    def is_own_set(self, name: str) -> bool:
+        """Whether an image set is the caller's own."""
+        return self.own_images is not None and self.own_images.name == name
+
+    def view_steps(self) -> Generator[Delivery, None, View]:
+        """Load what is chosen, find an image if none is chosen, and its nearest boundary."""
+        subject = yield from self.subject_steps()
+        index = self.selection.image
+        if index is None:
+            index = self._interesting(subject)
+        if index >= len(subject.images):
+            raise ValueError(
+                f"image must be between 0 and {len(subject.images) - 1} for "
+                f"{subject.images_name!r}, got {index}"
+            )
+        boundary = yield from self.boundary_steps(subject, index)
+        return View(subject, index, boundary)
+
+    def subject_steps(self) -> Generator[Delivery, None, Subject]:
+        """Load the chosen network and images, unless they are loaded."""
+        key = self.selection.network, self.selection.images
+        subject = self.subject
+        if subject is None or subject.key != key:
+            yield partial(self.report, Progress(0.0, "loading"), f"loading {key[0]} and {key[1]}")
+            clf, images = self._classifier(key[0]), self._images(key[1])
+            started = time.perf_counter()
+            clf.logits(images.images[:1])
+            subject = Subject(*key, clf, images, time.perf_counter() - started)
+            yield partial(self._take, subject)
+        return subject
+
+    def boundary_steps(
+        self, subject: Subject, index: int, other: int | None = None
+    ) -> Generator[Delivery, None, BoundaryPoints]:
+        """The nearest boundary point of an image, or the nearest toward a class."""
+        key = (*subject.key, index, other)
+        found = self._boundaries.get(key)
+        if found is None:
+            seconds = subject.seconds * _TYPICAL_PASSES
+            if seconds > _LONG_SECONDS:
+                message = f"this may take {seconds:.0f} s with this network; coarse first"
+                yield partial(self.report, Progress(0.0, message), message)
+            clock = TimeLeft()
+            for found in nearest_boundary_steps(
+                subject.clf, subject.images.images[index : index + 1], other
+            ):
+                yield partial(self.report, found.progress, clock.describe(found.progress))
+            assert found is not None
+            self._boundaries[key] = found
+            while len(self._boundaries) > _REMEMBERED:
+                self._boundaries.popitem(last=False)
+        return found
+
+    def add_image(self, note: str, image: Tensor) -> int:
+        """Put an image of one's own, ``(C, H, W)``, at the end of the chosen set; its index."""
+        if self.subject is None:
+            raise ValueError("The images are still being loaded; add yours once they are there.")
+        chosen, count = self.selection.images, len(self.subject.images)
+        self.added.setdefault(chosen, []).append((note, image))
+        self.subject = None
+        return count
+
+    def replace_added(self, added: Mapping[str, list[tuple[str, Tensor]]]) -> None:
+        """Have these images of one's own in place of those there are."""
+        self.added = dict(added)
+        self.subject = None
+        self._boundaries.clear()
+        self._predicted.clear()
+
+    def is_added(self, subject: Subject, index: int) -> bool:
+        """Whether an image of a subject is one that was added in the gallery."""
+        return index >= len(subject.images) - len(self.added.get(subject.images_name, ()))
+
+    def predicted(self, subject: Subject) -> Tensor:
+        """Predicted classes ``(n,)`` of a subject's images, -1 where not known yet."""
+        known = self._predicted.get(subject.key)
+        count = len(subject.images)
+        if known is None or len(known) < count:
+            fresh = torch.full((count,), -1, dtype=torch.int64)
+            if known is not None:
+                fresh[: len(known)] = known
+            self._predicted[subject.key] = known = fresh
+        return known
+
+    def predict(self, subject: Subject, indices: list[int]) -> Tensor:
+        """Find out the predicted classes of some images; all that are known by now."""
+        known = self.predicted(subject)
+        wanted = [index for index in indices if known[index] < 0]
+        if wanted:
+            known[wanted] = subject.clf.labels(subject.images.images[wanted]).cpu()
+        return known
+
+    def shown(self, subject: Subject) -> list[int]:
+        """Indices of the images that the chosen class leaves in the gallery.
+
+        Of the misclassified ones, those whose prediction is known.
+        """
+        images, chosen = subject.images, self.selection.shown_class
+        everything = list(range(len(images)))
+        if chosen == ALL or images.labels is None:
+            return everything
+        if chosen == MISTAKES:
+            known = self.predicted(subject)
+            wrong = (known != images.labels) & (known >= 0) & (images.labels >= 0)
+            return [int(index) for index in torch.nonzero(wrong)]
+        if chosen not in images.class_names:
+            raise ValueError(
+                f"class {chosen!r} is not known{nearest_words(chosen, images.class_names)}"
+            )
+        label = images.class_names.index(chosen)
+        return [int(index) for index in torch.nonzero(images.labels == label)]
+
+    def _take(self, subject: Subject) -> None:
+        self.subject = subject
+        self._subject_changed(subject)
+
+    def _classifier(self, name: str) -> Classifier:
+        if self.is_own_network(name) and self.own_classifier is not None:
+            return self.own_classifier
+        if self._bundled is None or self._bundled[0] != name:
+            from geoexplorer.zoo import load_classifier
+
+            self._bundled = name, load_classifier(name, device=self.device)
+        return self._bundled[1]
+
+    def _images(self, name: str) -> ImageSet:
+        if self.is_own_set(name) and self.own_images is not None:
+            images = self.own_images
+        else:
+            if name not in self._sets:
+                self._sets[name] = load_images(bundled_source(name))
+            images = self._sets[name]
+        for _, image in self.added.get(name, ()):
+            images = images.with_image(image)
+        return images
+
+    def _interesting(self, subject: Subject) -> int:
+        """An image near the boundary: one of the less sure ones that are classified rightly."""
+        affordable = int(_LOOKING_SECONDS / max(subject.seconds, 1e-6))
+        looked = list(range(min(len(subject.images), _LOOKED_THROUGH, max(affordable, 1))))
+        logits = subject.clf.logits(subject.images.images[looked])
+        highest = logits.topk(2, dim=1)
+        self.predicted(subject)[looked] = highest.indices[:, 0]
+        gaps = highest.values[:, 0] - highest.values[:, 1]
+        labels = subject.images.labels
+        if labels is not None:
+            gaps = gaps.where(highest.indices[:, 0] == labels[looked], float("inf"))
+        ranked = gaps.argsort()
+        usable = int(torch.isfinite(gaps).sum())
+        return int(ranked[int(_LESS_SURE * usable)])
+
+
+def bundled_set(source: str) -> str | None:
+    """The name under which a bundled set is shown, from what ``load_images`` calls it."""
+    return next((name for name, (known, _) in _BUNDLED.items() if known == source), None)
+
+
+def bundled_source(name: str) -> str:
+    """What ``load_images`` calls a bundled set."""
+    return _BUNDLED[name][0]
+
+
+def label_of(images: ImageSet, index: int) -> str | None:
+    """The name of an image's label, None where it has none."""
+    if images.labels is None or int(images.labels[index]) < 0:
+        return None
+    return images.class_names[int(images.labels[index])]
+
+
+def _available(
+    clf: Classifier | None, images: ImageSet | None
+) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Networks and image sets that fit one of the others, each with the shape of its images."""
+    from geoexplorer.zoo import bundled_networks
+
+    networks: dict[str, Shape] = {}
+    image_sets: dict[str, Shape] = {}
+    if clf is not None:
+        networks[clf.name] = clf.input_shape
+    if images is not None:
+        image_sets[images.name] = _shape_of(images)
+    for name, card in bundled_networks().items():
+        networks.setdefault(name, card.input_shape)
+    for name, (_, shape) in _BUNDLED.items():
+        image_sets.setdefault(name, shape)
+    return (
+        {name: shape for name, shape in networks.items() if shape in image_sets.values()},
+        {name: shape for name, shape in image_sets.items() if shape in networks.values()},
+    )
+
+
+def _beginning(
+    selection: Selection,
+    clf: Classifier | None,
+    images: ImageSet | None,
+    network: str | None,
+    image_set: str | None,
+) -> dict[str, str]:
+    """The network and the images to begin with; what was asked for and does not fit is refused."""
+    networks, image_sets = selection.networks, selection.image_sets
+    shapes = ", ".join(f"{name!r} {shape}" for name, (_, shape) in _BUNDLED.items())
+    if clf is not None and images is not None and _shape_of(images) != clf.input_shape:
+        raise ValueError(
+            f"images must have the shape that the classifier takes, {clf.input_shape}, "
+            f"got {_shape_of(images)}"
+        )
+    if clf is not None and clf.name not in networks:
+        raise ValueError(
+            "images must be given for this classifier: it takes images of shape "
+            f"{clf.input_shape}, and the bundled ones are {shapes}"
+        )
+    if images is not None and images.name not in image_sets:
+        raise ValueError(
+            "clf must be given for these images: no bundled network takes images of shape "
+            f"{_shape_of(images)}; they take {shapes}"
+        )
+    network = clf.name if clf is not None else network
+    image_set = images.name if images is not None else image_set
+    if network is None:
+        shape = None if image_set is None else image_sets.get(image_set)
+        network = next(name for name, s in networks.items() if shape in (None, s))
+    if image_set is None:
+        shape = networks.get(network)
+        image_set = next(name for name, s in image_sets.items() if shape in (None, s))
+    return {"network": network, "images": image_set}
+
+
+def _shape_of(images: ImageSet) -> Shape:
+    channels, height, width = images.images.shape[1:]
+    return channels, height, width
+
+
+def _known(what: str, name: str, known: Mapping[str, Any]) -> str:
+    if name not in known:
+        raise traitlets.TraitError(f"{what} {name!r} is not here{nearest_words(name, known)}")
+    return name
