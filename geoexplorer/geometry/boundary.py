@@ -23,7 +23,8 @@ __all__ = ["BoundaryPoints", "nearest_boundary", "nearest_boundary_steps"]
 _ACCEPTED_EFFORTS = (*EFFORTS, "deepfool")
 _DEEPFOOL_VECTORS = 24  # of the input's size, held for one image
 _FINAL_TOLERANCE = 1e-6  # relative width of the bracket around z
-_BEYOND = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # shares of the distance by which z lies across
+_ROUNDING_STEPS = 4  # of the largest logit: the noise in a difference of two logits
+_CLEARING_ROUNDS = 6
 _FINAL_GROWTH, _FINAL_ROUNDS = 1.001, 24
 _BLOCK_BYTES = 256 * 2**20  # search state held at once
 
@@ -192,7 +193,11 @@ class _Settled:
         rows, offsets = _finite(rows, offsets)
         part = self.rays[rows]
         crossing = part.cross(
-            offsets, growth=_FINAL_GROWTH, tolerance=_FINAL_TOLERANCE, rounds=_FINAL_ROUNDS
+            offsets,
+            first=1.0,
+            growth=_FINAL_GROWTH,
+            tolerance=_FINAL_TOLERANCE,
+            rounds=_FINAL_ROUNDS,
         )
         inside = part.clip(crossing.inside[:, None] * offsets)
         outside, logits = _clear_of_rounding(part, crossing.outside, offsets)
@@ -237,15 +242,16 @@ def _clear_of_rounding(rays: Rays, outside: Tensor, offsets: Tensor) -> tuple[Te
     more than the rounding of the offset itself.
     """
     start = torch.where(outside.isfinite(), outside, 1.0)
-    beyond = torch.full_like(outside, _BEYOND[0])
-    for next_share in (*_BEYOND[1:], None):
+    beyond = torch.zeros_like(start)
+    for _ in range(_CLEARING_ROUNDS):
         found = rays.clip(((1 + beyond) * start)[:, None] * offsets)
         logits = rays.logits(found)
-        noise = 8 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+        noise = _ROUNDING_STEPS * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
         doubtful = level(logits, rays.own, rays.other) > -noise
-        if next_share is None or not bool(doubtful.any()):
+        if not bool(doubtful.any()):
             break
-        beyond = torch.where(doubtful, next_share, beyond)
+        further = torch.maximum(4 * beyond, noise / rays.start_levels)
+        beyond = torch.where(doubtful, further.nan_to_num(0.0, posinf=0.0), beyond)
     return found, logits
 
 

@@ -141,6 +141,7 @@ class Rays:
         self,
         offsets: Tensor,
         *,
+        first: float,
         growth: float,
         tolerance: float,
         rounds: int,
@@ -150,7 +151,9 @@ class Rays:
         Parameters
         ----------
         offsets
-            p, ``(n, d)``; t = 1 is tried first.
+            p, ``(n, d)``.
+        first
+            The t that is tried first.
         growth
             Factor from one t to the next while the ray is still inside.
         tolerance
@@ -162,7 +165,7 @@ class Rays:
         outside = torch.full_like(inside, math.inf)
         level_in, level_out = self.start_levels.clone(), torch.zeros_like(inside)
         last_side = torch.zeros_like(inside)
-        t = torch.ones_like(inside)
+        t = torch.full_like(inside, first)
         rows = torch.arange(len(self), device=inside.device)
         for _ in range(rounds):
             part = self[rows]

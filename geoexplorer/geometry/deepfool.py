@@ -30,23 +30,23 @@ def deepfool_offsets(rays: Rays) -> Tensor:
     rows = torch.arange(len(rays), device=offsets.device)
     rivals = likely_rivals(rays)
     for _ in range(_STEPS):
+        across = rays[rows].levels((1 + _OVERSHOOT) * offsets[rows]) < 0
+        crossed[rows] = across
+        rows = rows[~across]
+        if len(rows) == 0:
+            break
         part = rays[rows]
         classes = torch.cat([part.own[:, None], rivals[rows]], dim=1)
         logits, jacobian = part.jacobian((1 + _OVERSHOOT) * offsets[rows], classes)
         chosen = logits.gather(1, classes)
-        levels = chosen[:, :1] - chosen[:, 1:]
-        across = (levels <= 0).any(1)
-        crossed[rows[across]] = True
         gradients = jacobian[:, :1] - jacobian[:, 1:]
         norms = gradients.norm(dim=2)
-        distances = torch.where(norms > 0, levels / norms, math.inf)
-        nearest = distances.argmin(1, keepdim=True)
-        going = ~across & distances.gather(1, nearest)[:, 0].isfinite()
-        rows, nearest = rows[going], nearest[going]
-        if len(rows) == 0:
-            break
-        length = (distances[going] / norms[going]).gather(1, nearest)
-        chosen_gradient = gradients[going].take_along_dim(nearest[:, :, None], 1)[:, 0]
-        offsets[rows] -= length * chosen_gradient
+        distances = torch.where(norms > 0, (chosen[:, :1] - chosen[:, 1:]) / norms, math.inf)
+        length, nearest = distances.abs().min(1, keepdim=True)
+        steep = length[:, 0].isfinite()
+        chosen_gradient = gradients.take_along_dim(nearest[:, :, None], 1)[:, 0]
+        step = length / norms.gather(1, nearest) * chosen_gradient
+        rows = rows[steep]
+        offsets[rows] -= step[steep]
     return torch.where(crossed[:, None], (1 + _OVERSHOOT) * offsets, math.nan)
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geoexplorer.geometry.crossings import ANY, Rays, hidden, likely_rivals
+from geoexplorer.geometry.crossings import ANY, Rays, hidden, level, likely_rivals
+from geoexplorer.geometry.deepfool import deepfool_offsets
 from geoexplorer.geometry.projection import shortest_offset
 
 __all__ = ["EFFORTS", "Effort", "minimise"]
@@ -34,32 +35,34 @@ class Effort:
     one, for its normal.
     """
 
-    starts: int  # classes scouted
+    starts: int  # rays scouted
     scouting: int  # steps from each of them
     refining: int  # steps from the best of them
+    deepfool: bool = False  # whether DeepFool's point is scouted too, about 20 gradients more
 
     @property
     def scouted_share(self) -> float:
         """Share of the search that is done when scouting has ended."""
-        scouting = self.starts * self.scouting
+        scouting = (self.starts + self.deepfool) * self.scouting
         return scouting / (scouting + self.refining)
 
     @property
     def vectors(self) -> int:
         """Vectors of the input's size that the search of one image holds at once."""
-        return self.starts * (_LINEARISATIONS + 8)
+        return (self.starts + self.deepfool) * (_LINEARISATIONS + 8)
 
 
 EFFORTS = {
     "interactive": Effort(starts=3, scouting=4, refining=6),
-    "accurate": Effort(starts=9, scouting=4, refining=48),
+    "accurate": Effort(starts=6, scouting=4, refining=32, deepfool=True),
 }
 
 _LINEARISATIONS = 4  # kept for each image
 _MARCH = 20  # steps toward a first crossing where no ray toward a class crosses
 _RANDOM_DIRECTIONS = 8  # tried for each image where the march fails too
 _RANDOM_START = 0.01  # first step along them, root mean square over the pixels
-_SCOUT_GROWTH, _SCOUT_ROUNDS = 1.5, 24
+# A ray is followed from well short of the linearised boundary, to find its first crossing.
+_SCOUT_FIRST, _SCOUT_GROWTH, _SCOUT_ROUNDS = 0.4, 1.5, 28
 _STEP_GROWTH, _STEP_ROUNDS = 1.05, 3
 _TOLERANCE = 1e-3  # relative width of a bracket while the search goes on
 _OVERSHOOT = 1.05  # of a marching step, which otherwise stops short of the boundary
@@ -67,13 +70,14 @@ _GIVE_UP = 2e-3  # a search whose step was shortened to this share has ended
 _SHORTEN, _LENGTHEN = 0.6, 1.5
 _REPORT = 12  # steps between two intermediate results
 _CROWDED = 0.75  # share of searches still going under which the ended ones are put aside
+_LONGEST = 8.0  # beyond 1 where the boundary curves toward the image, and steps fall short
 _LEAST_GAIN = 1e-6  # relative
 # A linearisation that a known boundary point violates by this share of the distance no longer
 # describes the boundary there, and is dropped.
 _VIOLATION = 1e-4
 # By this share of the distance a third class is kept below the two whose boundary is looked
 # for, so that rounding does not make it the highest.
-_CLEARANCE = 1e-4
+_CLEARANCE = 1e-3
 
 
 def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, Tensor]]:
@@ -93,19 +97,39 @@ def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, 
 
 
 def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
-    directions = _toward_classes(rays, effort.starts)
+    directions = _start_directions(rays, effort.starts, seed)
     n, starts, d = directions.shape
-    copies = torch.arange(n, device=directions.device).repeat_interleave(starts)
-    offsets = _first_crossings(rays[copies], directions.reshape(-1, d)).reshape(n, starts, d)
+    offsets = _first_crossings(_repeated(rays, starts), directions.reshape(-1, d))
+    offsets = offsets.reshape(n, starts, d)
+    if effort.deepfool:
+        deepfool = _first_crossings(rays, deepfool_offsets(rays), first=1.0)
+        offsets, starts = torch.cat([offsets, deepfool[:, None]], dim=1), starts + 1
     for find in (_march, lambda lost: _at_random(lost, seed)):
         lost = _rows(~_is_found(offsets).any(1))
         if len(lost):
             offsets[lost, 0] = find(rays[lost])
     offsets = offsets.reshape(-1, d)
     found = _rows(_is_found(offsets))
-    for _, refined in _refine(rays[copies[found]], offsets[found], effort.scouting):
+    for _, refined in _refine(_repeated(rays, starts)[found], offsets[found], effort.scouting):
         offsets[found] = refined
     return _shortest(offsets.reshape(n, starts, d))
+
+
+def _start_directions(rays: Rays, starts: int, seed: int) -> Tensor:
+    """First steps ``(n, s, d)`` of the rays: toward classes, then away from them, then random."""
+    toward = _toward_classes(rays, starts)
+    directions = torch.cat([toward, -toward], dim=1)[:, :starts]
+    missing = starts - directions.shape[1]
+    random = _random_steps(rays, missing, seed).expand(len(rays), -1, -1)
+    return torch.cat([directions, random], dim=1)
+
+
+def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
+    """Short steps ``(count, d)`` in random directions, the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn((count, rays.images.shape[1]), generator=generator).to(rays.images)
+    low, high = rays.clf.bounds
+    return drawn * _RANDOM_START * (high - low)
 
 
 def _toward_classes(rays: Rays, starts: int) -> Tensor:
@@ -122,12 +146,16 @@ def _toward_classes(rays: Rays, starts: int) -> Tensor:
     return steps.gather(1, nearest[:, :, None].expand(-1, -1, steps.shape[2]))
 
 
-def _first_crossings(rays: Rays, directions: Tensor) -> Tensor:
+def _first_crossings(rays: Rays, directions: Tensor, *, first: float = _SCOUT_FIRST) -> Tensor:
     """Offsets of the boundary along rays, NaN where a ray does not cross."""
     offsets = torch.full_like(directions, math.nan)
     usable = _rows(directions.isfinite().all(1))
     crossing = rays[usable].cross(
-        directions[usable], growth=_SCOUT_GROWTH, tolerance=_TOLERANCE, rounds=_SCOUT_ROUNDS
+        directions[usable],
+        first=first,
+        growth=_SCOUT_GROWTH,
+        tolerance=_TOLERANCE,
+        rounds=_SCOUT_ROUNDS,
     )
     reached = usable[crossing.found]
     offsets[reached] = crossing.outside[crossing.found, None] * directions[reached]
@@ -135,32 +163,37 @@ def _first_crossings(rays: Rays, directions: Tensor) -> Tensor:
 
 
 def _march(rays: Rays) -> Tensor:
-    """Newton steps from point to point until one is across; NaN where none is."""
-    offsets = torch.zeros_like(rays.images)
-    rows = torch.arange(len(rays), device=offsets.device)
-    crossed = torch.zeros_like(rows, dtype=torch.bool)
+    """Newton steps downhill from point to point until one is across; NaN where none is.
+
+    A step that leads uphill is taken back and halved.
+    """
+    best, lowest = torch.zeros_like(rays.images), torch.full_like(rays.start_levels, math.inf)
+    steps = torch.zeros_like(best)
+    share = torch.full_like(lowest, _OVERSHOOT)
+    crossed = torch.zeros_like(lowest, dtype=torch.bool)
+    rows = torch.arange(len(rays), device=best.device)
     for _ in range(_MARCH):
         part = rays[rows]
-        _, distances, normals = part.linearise(offsets[rows])
-        crossed[rows[distances <= 0]] = True
-        going = (distances > 0) & distances.isfinite()
-        rows = rows[going]
+        tried = part.clip(best[rows] - share[rows, None] * steps[rows])
+        logits, distances, normals = part.linearise(tried)
+        levels = level(logits, part.own, part.other)
+        down = (levels < lowest[rows]) & distances.isfinite()
+        improved = rows[down]
+        best[improved], lowest[improved] = tried[down], levels[down]
+        steps[improved] = distances[down, None] * normals[down]
+        share[rows] = torch.where(down, _OVERSHOOT, 0.5 * share[rows])
+        crossed[rows] = levels < 0
+        rows = rows[levels >= 0]
         if len(rows) == 0:
             break
-        steps = _OVERSHOOT * distances[going, None] * normals[going]
-        offsets[rows] = rays[rows].clip(offsets[rows] - steps)
-    return _first_crossings(rays, torch.where(crossed[:, None], offsets, math.nan))
+    return _first_crossings(rays, torch.where(crossed[:, None], best, math.nan), first=1.0)
 
 
 def _at_random(rays: Rays, seed: int) -> Tensor:
     """The nearest crossing along a few random directions; NaN where there is none."""
     n, d = rays.images.shape
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn((_RANDOM_DIRECTIONS, d), generator=generator).to(rays.images)
-    low, high = rays.clf.bounds
-    directions = drawn * _RANDOM_START * (high - low)
-    copies = torch.arange(n, device=drawn.device).repeat_interleave(len(directions))
-    offsets = _first_crossings(rays[copies], directions.repeat(n, 1))
+    directions = _random_steps(rays, _RANDOM_DIRECTIONS, seed)
+    offsets = _first_crossings(_repeated(rays, len(directions)), directions.repeat(n, 1))
     return _shortest(offsets.reshape(n, len(directions), d))
 
 
@@ -236,7 +269,7 @@ class _Search:
         share = torch.where(self.feasible, self.share, 1.0)[:, None]
         tried = self.anchor + share * (shortest - self.anchor)
         crossing = rays.cross(
-            tried, growth=_STEP_GROWTH, tolerance=_TOLERANCE, rounds=_STEP_ROUNDS
+            tried, first=1.0, growth=_STEP_GROWTH, tolerance=_TOLERANCE, rounds=_STEP_ROUNDS
         )
         t = torch.where(crossing.found, crossing.outside, 1.0)[:, None]
         self.place = rays.clip(t * tried)
@@ -245,7 +278,7 @@ class _Search:
         better = usable & (nearer | ~self.feasible)
         self.anchor = torch.where((better | ~self.feasible)[:, None], self.place, self.anchor)
         self.share = torch.where(
-            better | ~self.feasible, (_LENGTHEN * self.share).clamp_max(1.0), _SHORTEN * self.share
+            better | ~self.feasible, (_LENGTHEN * self.share).clamp_max(_LONGEST), _SHORTEN * self.share
         )
         self.feasible = self.feasible | usable
 
@@ -267,7 +300,12 @@ class _Search:
         rays = self.rays
         if _any_class(rays) or rays.clf.n_classes == 2:
             return
-        _, distances, normals = rays.linearise(self.place, hidden)
+        distances = torch.full_like(self.share, -math.inf)
+        normals = torch.zeros_like(self.place)
+        rows = _rows(hidden(logits, rays.own, rays.other) > 0)
+        if len(rows) == 0:
+            return
+        _, distances[rows], normals[rows] = rays[rows].linearise(self.place[rows], hidden)
         self._remember(distances + _CLEARANCE * self.place.norm(dim=1), normals)
 
 
@@ -276,6 +314,11 @@ def _is_boundary(rays: Rays, offsets: Tensor) -> Tensor:
     if _any_class(rays) or rays.clf.n_classes == 2:
         return torch.ones(len(rays), dtype=torch.bool, device=offsets.device)
     return hidden(rays.logits(offsets), rays.own, rays.other) <= 0
+
+
+def _repeated(rays: Rays, times: int) -> Rays:
+    """Every image several times, its copies side by side."""
+    return rays[torch.arange(len(rays), device=rays.own.device).repeat_interleave(times)]
 
 
 def _any_class(rays: Rays) -> bool:
