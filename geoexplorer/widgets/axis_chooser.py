@@ -15,7 +15,7 @@ from geoexplorer.widgets.panel import Host
 __all__ = ["AxisChooser"]
 
 
-Option = tuple[str, str | None]  # what it says, and its value
+Option = tuple[str, str]  # what it says, and its value; ipywidgets cannot choose None
 
 
 class AxisChooser:
@@ -29,13 +29,13 @@ class AxisChooser:
         self._showing = False  # a change made by the program is none of the person's
         self.kind = ipywidgets.Dropdown(options=list(KINDS))
         self.controls: dict[str, ipywidgets.Widget] = {
-            "other": ipywidgets.Dropdown(options=[("runner-up", None)]),
+            "other": ipywidgets.Dropdown(options=[("runner-up", "")]),
             "image": ipywidgets.Button(tooltip="Choose the image by clicking it in the gallery"),
             "seed": ipywidgets.BoundedIntText(max=2**31 - 1),
             "row": ipywidgets.BoundedIntText(max=2**15),
             "column": ipywidgets.BoundedIntText(max=2**15),
             "component": ipywidgets.BoundedIntText(min=1, max=2**15),
-            "name": ipywidgets.Dropdown(options=[("none yet", None)]),
+            "name": ipywidgets.Dropdown(options=[("none yet", "")]),
         }
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
         label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(term)}</span>')
@@ -72,11 +72,11 @@ class AxisChooser:
         self._showing = True
         try:
             classes: list[tuple[str, str | None]] = [
-                ("runner-up", None),
+                ("runner-up", ""),
                 *((name, name) for name in class_names),
             ]
             directions: list[tuple[str, str | None]] = [(name, name) for name in saved]
-            directions = directions or [("none yet", None)]
+            directions = directions or [("none yet", "")]
             for name, options in (("other", classes), ("name", directions)):
                 control = self.controls[name]
                 if control.options != tuple(options):
@@ -90,14 +90,16 @@ class AxisChooser:
         if not self._showing:
             parameters = {}
             if "name" in KINDS[change["new"]].parameters:
-                parameters["name"] = self.controls["name"].value
+                parameters["name"] = self.controls["name"].value or None
             self._chosen(Axis(change["new"], parameters))
 
     @guarded
     def _parameter_changed(self, _change: Any) -> None:
         if not self._showing:
             values = {
-                name: self.controls[name].value for name in self._axis.parameters if name != "image"
+                name: None if self.controls[name].value == "" else self.controls[name].value
+                for name in self._axis.parameters
+                if name != "image"
             }
             self._chosen(Axis(self._axis.kind, {**self._axis.parameters, **values}))
 
@@ -124,6 +126,7 @@ def _image_text(parameters: Mapping[str, Any]) -> str:
 
 def _set_value(control: ipywidgets.Widget, value: Any) -> None:
     """Set a control's value, where it has it among its options."""
+    value = "" if value is None else value
     options = getattr(control, "options", None)
     if options is None or value in [each for _, each in options]:
         control.value = value

@@ -64,7 +64,8 @@ def _subject_lines(session: Session, view: View) -> list[str]:
     if session.is_own_network(subject.network):
         lines.append(f"# clf: your classifier {subject.network!r}")
     else:
-        lines.append(f"clf = gx.load_classifier({subject.network!r})")
+        device = "" if session.device == "auto" else f", device={session.device!r}"
+        lines.append(f"clf = gx.load_classifier({subject.network!r}{device})")
     if session.is_own_set(subject.images_name):
         lines.append(f"# images: your images {subject.images_name!r}")
     else:

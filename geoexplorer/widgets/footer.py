@@ -73,7 +73,7 @@ class Footer(ipywidgets.VBox):
             (self.busy, "status"), (bar, "bar"), (extra, "form"), (self.more, "more"),
         ):  # fmt: skip
             widget.add_class(f"gx-{name}")
-        super().__init__([bar, self.form, extra])
+        super().__init__([self.form, extra, bar])  # what unfolds is seen above its button
         self._folds = {self.saves: self.form, self.more: extra}
         self.cancel.disabled = True
         for toggle, fold in self._folds.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class Gallery(anywidget.AnyWidget):
         self._indices = np.zeros(0, dtype=np.int64)
         self._names: Sequence[str] = ()
         self._predicted = torch.zeros(0, dtype=torch.int64)
+        self._lock = threading.RLock()  # a page is drawn as a whole, whoever asks for it
         self.on_msg(self._receive)
         self.observe(self._refit, "capacity")
 
@@ -73,23 +75,26 @@ class Gallery(anywidget.AnyWidget):
         selected
             Index of the selected image in the whole set.
         """
-        self._images = images
-        self._indices = np.asarray(indices, dtype=np.int64)
-        self._names = class_names
-        self._predicted = predicted
-        self._draw(self._page_of(selected), selected)
+        with self._lock:
+            self._images = images
+            self._indices = np.asarray(indices, dtype=np.int64)
+            self._names = class_names
+            self._predicted = predicted
+            self._draw(self._page_of(selected), selected)
 
     def select(self, index: int) -> None:
         """Select an image; its page is turned up if it is on another one."""
-        if index in self.page():
-            self.selected = index
-        else:
-            self._draw(self._page_of(index), index)
+        with self._lock:
+            if index in self.page():
+                self.selected = index
+            else:
+                self._draw(self._page_of(index), index)
 
     def mark(self, predicted: torch.Tensor) -> None:
         """Say which classes are predicted, as far as they are known by now."""
-        self._predicted = predicted
-        self.items = self._described()
+        with self._lock:
+            self._predicted = predicted
+            self.items = self._described()
 
     def page(self) -> list[int]:
         """Indices of the images that are shown now."""
@@ -97,10 +102,13 @@ class Gallery(anywidget.AnyWidget):
 
     def turn(self, step: int) -> None:
         """Turn so many pages forward, or back if negative."""
-        last = max(0, (len(self._indices) - 1) // self.capacity * self.capacity)
-        start = min(max(0, self.start + step * self.capacity), last)
-        if start != self.start:
-            self._draw(start, self.selected)
+        with self._lock:
+            last = max(0, (len(self._indices) - 1) // self.capacity * self.capacity)
+            start = min(max(0, self.start + step * self.capacity), last)
+            turned = start != self.start
+            if turned:
+                self._draw(start, self.selected)
+        if turned:
             self._turned()
 
     def _page_of(self, index: int) -> int:
@@ -136,7 +144,8 @@ class Gallery(anywidget.AnyWidget):
 
     def _refit(self, _change: Any) -> None:
         if self._images is not None:
-            self._draw(self._page_of(self.selected), self.selected)
+            with self._lock:
+                self._draw(self._page_of(self.selected), self.selected)
             self._turned()
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:

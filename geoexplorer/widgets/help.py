@@ -45,8 +45,8 @@ TERMS = {
         "own = argmax<sub>k</sub> f<sub>k</sub>(x)",
     ),
     "window": (
-        "The part of the plane that is shown. Drag a rectangle, scroll or pan to choose another, "
-        "which is then computed anew; a double click goes back to the one chosen for you.",
+        "The part of the plane that is shown. Drag to move it, scroll or drag a rectangle with "
+        "Shift to zoom: the map is computed anew there; a double click goes back to the whole.",
         "[s₀, s₁] × [t₀, t₁]",
     ),
     "shading": (

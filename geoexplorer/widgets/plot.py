@@ -15,6 +15,9 @@ from geoexplorer.widgets.assets import read_asset
 __all__ = ["Ears", "Plot"]
 
 
+_REPORTS = ("_js2py_traceDeltas", "_js2py_layoutDelta")
+
+
 class Plot(go.FigureWidget):
     """A figure that the worker thread and the browser may change at the same time."""
 
@@ -30,9 +33,14 @@ class Plot(go.FigureWidget):
         return self._lock
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take in what the browser sends, but not in the middle of an update."""
+        """Take in what the browser sends, but not in the middle of an update.
+
+        The defaults that it reports back after every change are not wanted here, and plotly
+        stumbles over those of arrays (it asks for the truth of one).
+        """
+        wanted = {name: value for name, value in sync_data.items() if name not in _REPORTS}
         with self.lock:
-            super().set_state(sync_data)
+            super().set_state(wanted)
 
 
 class Ears(anywidget.AnyWidget):

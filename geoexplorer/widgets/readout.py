@@ -17,7 +17,7 @@ from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.widgets.assets import read_asset
-from geoexplorer.widgets.help import help_button, term
+from geoexplorer.widgets.help import term
 
 __all__ = ["Place", "Readout"]
 
@@ -65,11 +65,11 @@ class Readout(anywidget.AnyWidget):
         self, boundary: BoundaryPoints | None, label: str | None, own: int, names: Sequence[str]
     ) -> None:
         """Say what is known about x: its classes and its nearest boundary."""
-        predicted = f"x: predicted {escape(names[own])}"
+        predicted = f"{term('predicted', 'own')} {escape(names[own])}"
         if label is not None:
             predicted += f", labelled {escape(label)}"
             predicted += " <b>(misclassified)</b>" if label != names[own] else ""
-        lines = [f"{predicted} {help_button('own')}"]
+        lines = [predicted]
         if boundary is not None and bool(boundary.converged[0]):
             other = escape(names[int(boundary.other[0])])
             distance, alignment = float(boundary.distances[0]), float(boundary.alignment[0])

@@ -107,6 +107,22 @@ def test_a_direction_that_was_kept_is_an_axis(explorer):
     assert plane.distances(explorer.session.directions["direction 1"] + plane.origin) < 1e-5
 
 
+def test_a_class_to_go_toward_is_chosen(explorer):
+    panel = panel_of(explorer)
+    panel.across.kind.value = "toward a class"
+    assert panel.across.controls["other"].value == ""  # the runner-up
+    assert panel.across.controls["other"].label == "runner-up"
+    own = panel.result().own
+    wanted = next(name for name in reversed(panel.result().class_names) if name != str(own))
+    panel.across.controls["other"].value = wanted
+    assert panel.choice.across.parameters == {"other": wanted}
+    assert f"z toward class {wanted}" in panel.result().plane.marks
+    panel.across.controls["other"].value = panel.result().class_names[own]
+    assert "own class" in explorer.errors.value
+    panel.across.controls["other"].value = ""
+    assert explorer.errors.last is None
+
+
 def test_another_random_tangent_is_another_map(explorer):
     panel = panel_of(explorer)
     before = panel.result().plane.v
@@ -244,7 +260,7 @@ def test_an_error_is_a_sentence_with_its_traceback_folded_and_goes_away(explorer
     panel = panel_of(explorer)
     panel.choice.up = "nearest boundary"
     value = explorer.errors.value
-    assert "parallel" in value[: value.index("<details>")]
+    assert "choose another direction" in value[: value.index("<details>")]
     assert "Traceback" in value[value.index("<details>") :]
     panel.choice.up = "random tangent"
     assert explorer.errors.value == ""

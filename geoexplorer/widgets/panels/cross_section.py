@@ -16,6 +16,7 @@ from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.sections import apply, blank_section, section_layers
 from geoexplorer.figures.shading import SHADINGS
 from geoexplorer.figures.theme import pixels, theme_named
+from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.sections import CrossSection, cross_section_steps
 from geoexplorer.jobs import TimeLeft
@@ -36,12 +37,11 @@ __all__ = ["CrossSectionPanel", "Extent", "automatic_window"]
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 
 _PIXELS = 513  # along the longer side
-_NO_BUTTONS = ["select2d", "lasso2d", "autoScale2d", "resetScale2d", "toImage"]
 _FONT_POINTS = 9.0
 # After the last of a row of pans and zooms, so long until the map is computed there.
 _REST_SECONDS = 0.15
 # Half the height of the window that is found, in distances of the boundary: room for neighbours.
-_CONTEXT = 2.2
+_CONTEXT = 3.0
 # Two windows whose ends differ by less than this share of their width are the same.
 _SAME = 2e-3
 # A point is marked where it lies nearer to the plane than this share of the boundary's distance.
@@ -85,8 +85,7 @@ class CrossSectionPanel(Panel):
         self.plot._config = {
             "scrollZoom": True,
             "doubleClick": False,
-            "displaylogo": False,
-            "modeBarButtonsToRemove": _NO_BUTTONS,
+            "displayModeBar": False,
         }
         self.ears = Ears(
             label="Map of the regions. Arrow keys point, Enter pins, Escape lets go, plus and "
@@ -98,7 +97,7 @@ class CrossSectionPanel(Panel):
         self.across = AxisChooser("Across", "across", host, partial(self._choose_axis, "across"))
         self.up = AxisChooser("Up", "up", host, partial(self._choose_axis, "up"))
         self.whole = ipywidgets.Button(
-            description="auto", tooltip="Show the window that was chosen for you (double click)"
+            description="auto window", tooltip="Back to the window chosen for you (double click)"
         )
         self.shading = ipywidgets.Dropdown(options=SHADINGS, value=self.choice.shading)
         self.keep = ipywidgets.Button(
@@ -178,7 +177,7 @@ class CrossSectionPanel(Panel):
             v = yield from up.find(session, view, self.choice.up.parameters)
             at_boundary = across.at_boundary or up.at_boundary
             origin = view.require_boundary().points[0] if at_boundary else view.x
-            plane = Plane.spanned(origin, u.direction, v.direction)
+            plane = _spanned(origin, u.direction, v.direction)
             plane = plane.marked(x=view.x, **self._marks(view, plane, at_boundary))
             self._plane = key, plane.marked(**u.marks, **v.marks)
         return self._plane[1]
@@ -200,6 +199,10 @@ class CrossSectionPanel(Panel):
         self.shown = shown
         self._draw()
         self.host.painted()
+        if first:
+            view = shown.view
+            own, names = int(view.boundary.own[0]), view.clf.class_names
+            self.readout.describe(view.boundary, view.label, own, names)
         if first or self._spot is None:
             self._read()
 
@@ -252,9 +255,6 @@ class CrossSectionPanel(Panel):
         logits = view.clf.logits(image[None])[0].cpu()
         place = Place(where, image, logits, pinned=self.choice.pin is not None)
         self.readout.show(place, view.x, view.clf)
-        if spot is None:
-            names = view.clf.class_names
-            self.readout.describe(view.boundary, view.label, int(view.boundary.own[0]), names)
 
     def _point(self, spot: tuple[float, float] | None, *, marked: bool = False) -> None:
         self._spot = spot
@@ -397,7 +397,7 @@ class CrossSectionPanel(Panel):
         self.up.show(self.choice.up)
         self.shading.value = self.choice.shading
         zoomed = self.choice.window is not None
-        self.whole.description = "zoomed ⤢" if zoomed else "auto"
+        self.whole.description = "whole window" if zoomed else "auto window"
         self.whole.disabled = not zoomed
         self.keep.layout.display = "" if self.choice.pin is not None else "none"
 
@@ -407,29 +407,37 @@ class CrossSectionPanel(Panel):
         return self.shown
 
     def _layout(self) -> ipywidgets.Widget:
-        def labelled(text: str, term: str, widget: ipywidgets.Widget) -> ipywidgets.Widget:
-            label = ipywidgets.HTML(f'<span class="gx-label">{text} {help_button(term)}</span>')
-            box = ipywidgets.HBox([label, widget])
-            box.add_class("gx-field")
-            return box
-
-        controls = ipywidgets.HBox(
-            [
-                self.across.widget,
-                self.up.widget,
-                labelled("Window", "window", self.whole),
-                labelled("Shading", "shading", self.shading),
-                self.keep,
-            ]
-        )
-        controls.add_class("gx-controls")
+        shading = ipywidgets.HTML(f'<span class="gx-label">Shading {help_button("shading")}</span>')
+        window = ipywidgets.HTML(help_button("window"))
+        fields = [
+            self.across.widget,
+            self.up.widget,
+            ipywidgets.HBox([self.whole, window]),
+            ipywidgets.HBox([shading, self.shading]),
+        ]
+        for field in fields:
+            field.add_class("gx-field")
+        controls = ipywidgets.HBox(fields)
         plot = ipywidgets.VBox([self.plot, self.ears])
-        plot.add_class("gx-plot")
-        body = ipywidgets.HBox([plot, self.readout])
-        body.add_class("gx-body")
+        side = ipywidgets.VBox([self.readout, self.keep])
+        body = ipywidgets.HBox([plot, side])
         panel = ipywidgets.VBox([body, controls])
-        panel.add_class("gx-panel")
+        for widget, name in (
+            (controls, "controls"), (plot, "plot"), (side, "side"), (body, "body"),
+            (panel, "panel"),
+        ):  # fmt: skip
+            widget.add_class(f"gx-{name}")
         return panel
+
+
+def _spanned(origin: torch.Tensor, across: Direction, up: Direction) -> Plane:
+    try:
+        return Plane.spanned(origin, across, up)
+    except ValueError as error:
+        raise ValueError(
+            f"Across ({across.name}) and Up ({up.name}) do not span a plane; choose another "
+            "direction for one of them."
+        ) from error
 
 
 def automatic_window(plane: Plane, view: View, aspect: float) -> Extent:
