@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.sections import cross_section as cross_section
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
-    from geoexplorer.widgets import explore as explore
+    from geoexplorer.widgets.explore import explore as explore
     from geoexplorer.zoo import list_classifiers as list_classifiers
     from geoexplorer.zoo import load_classifier as load_classifier
 

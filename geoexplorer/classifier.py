@@ -438,6 +438,9 @@ def difference(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
 
 
 class _Normalise(nn.Module):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)

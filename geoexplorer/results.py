@@ -173,7 +173,8 @@ class BatchResult(Result):
             if not -count <= index < count:
                 raise IndexError(f"index {index} is out of range for {count} images")
             index = slice(index % count, index % count + 1)
-        return dataclasses.replace(self, **{name: rows[index] for name, rows in self._rows().items()})
+        chosen: dict[str, Any] = {name: rows[index] for name, rows in self._rows().items()}
+        return dataclasses.replace(self, **chosen)
 
     def __iter__(self: B) -> Iterator[B]:
         return (self[index] for index in range(len(self)))
@@ -235,9 +236,7 @@ def _decode(tree: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]])
         return np.array(arrays[value])
     if kind == "type":
         fields = rest[0][1]
-        return Stored.known[value](
-            **{name: _decode(item, arrays) for name, item in fields.items()}
-        )
+        return Stored.known[value](**{name: _decode(item, arrays) for name, item in fields.items()})
     if kind == "mapping":
         return {name: _decode(item, arrays) for name, item in value.items()}
     if kind == "tuple":

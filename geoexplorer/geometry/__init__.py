@@ -1,0 +1,1 @@
+"""The compute core: torch and numpy only, without plotly and ipywidgets."""

@@ -157,7 +157,8 @@ def nearest_boundary_steps(
 
 def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[BoundaryPoints]:
     settled = _Settled.none(rays)
-    blocks = torch.arange(len(rays), device=rays.images.device).split(_block_size(rays, effort))
+    indices = torch.arange(len(rays), device=rays.images.device)
+    blocks = torch.split(indices, _block_size(rays, effort))
     for index, rows in enumerate(blocks):
         if effort == "deepfool":
             stages = iter([(1.0, deepfool_offsets(rays[rows]))])

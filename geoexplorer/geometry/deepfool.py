@@ -49,4 +49,3 @@ def deepfool_offsets(rays: Rays) -> Tensor:
         rows = rows[steep]
         offsets[rows] -= step[steep]
     return torch.where(crossed[:, None], (1 + _OVERSHOOT) * offsets, math.nan)
-

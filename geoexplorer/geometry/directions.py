@@ -202,7 +202,9 @@ def one_image(image: Tensor, argument: str) -> Tensor:
 
 def _single(boundary: BoundaryPoints) -> BoundaryPoints:
     if len(boundary) != 1:
-        raise ValueError(f"boundary must hold one point, got {len(boundary)}; index it: boundary[i]")
+        raise ValueError(
+            f"boundary must hold one point, got {len(boundary)}; index it: boundary[i]"
+        )
     if not bool(boundary.converged[0]):
         raise ValueError("the boundary was not reached from this image (converged is False)")
     return boundary

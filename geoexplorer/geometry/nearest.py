@@ -142,7 +142,7 @@ def _toward_classes(rays: Rays, starts: int) -> Tensor:
     norms = gradients.norm(dim=2)
     lengths = torch.where(norms > 0, levels / norms, math.inf)
     nearest = lengths.argsort(1)[:, :starts]
-    steps = -gradients * (lengths / norms)[:, :, None]
+    steps: Tensor = -gradients * (lengths / norms)[:, :, None]
     return steps.gather(1, nearest[:, :, None].expand(-1, -1, steps.shape[2]))
 
 
@@ -278,7 +278,9 @@ class _Search:
         better = usable & (nearer | ~self.feasible)
         self.anchor = torch.where((better | ~self.feasible)[:, None], self.place, self.anchor)
         self.share = torch.where(
-            better | ~self.feasible, (_LENGTHEN * self.share).clamp_max(_LONGEST), _SHORTEN * self.share
+            better | ~self.feasible,
+            (_LENGTHEN * self.share).clamp_max(_LONGEST),
+            _SHORTEN * self.share,
         )
         self.feasible = self.feasible | usable
 

@@ -117,13 +117,19 @@ class Plane(Stored):
     def coordinates(self, images: Tensor) -> Tensor:
         """Plane coordinates ``(n, 2)``, float64, of the projections of images ``(n, C, H, W)``."""
         axes = torch.stack([self.u, self.v]).flatten(1).double()
-        offsets = (images if images.ndim == 4 else images[None]) - self.origin
-        return offsets.flatten(1).double() @ axes.T
+        offsets = _batch(images) - self.origin
+        coordinates: Tensor = offsets.flatten(1).double() @ axes.T
+        return coordinates
 
     def distances(self, images: Tensor) -> Tensor:
         """How far images ``(n, C, H, W)`` lie from the plane, ``(n,)``, in l2 units."""
-        batch = (images if images.ndim == 4 else images[None]).cpu()
-        return (batch - self.points(self.coordinates(batch))).flatten(1).norm(dim=1)
+        batch = _batch(images)
+        lengths: Tensor = (batch - self.points(self.coordinates(batch))).flatten(1).norm(dim=1)
+        return lengths
+
+
+def _batch(images: Tensor) -> Tensor:
+    return (images if images.ndim == 4 else images[None]).detach().cpu()
 
 
 def _require_same_shape(**images: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Nearest boundary points: closed forms first, then an independent method, then networks."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,6 +66,7 @@ class TestLinear:
     def test_distance_toward_every_class(self, ten_classes, images):
         """|F| / ‖w‖ where no third class is higher there, else that of a quadratic program."""
         module, clf = ten_classes
+        images = images[:4]
         own = clf.labels(images)
         checked = 0
         for other in range(10):
@@ -76,7 +78,9 @@ class TestLinear:
             )
             assert torch.allclose(found.distances.double(), expected, rtol=3e-3)
             gaps = clf.margin(images[rows], own[rows], other).double()
-            plain = gaps / (module.weights[own[rows]] - module.weights[other]).flatten(1).norm(dim=1)
+            plain = gaps / (module.weights[own[rows]] - module.weights[other]).flatten(1).norm(
+                dim=1
+            )
             open_ = torch.isclose(plain, expected, rtol=1e-9)
             assert torch.allclose(found.distances.double()[open_], plain[open_], rtol=1e-4)
             checked += int(open_.sum())
@@ -89,6 +93,7 @@ class TestLinear:
         found = nearest_boundary(clf, x, effort="accurate", bounded=True)
         w = (module.weights[0] - module.weights[1]).flatten().numpy()
         for image, distance, converged in zip(x, found.distances, found.converged, strict=True):
+            start = w @ image.flatten().numpy()
             program = minimize(
                 lambda p: p @ p,
                 np.zeros(9),
@@ -96,7 +101,7 @@ class TestLinear:
                 bounds=[(-v, 1 - v) for v in image.flatten().tolist()],
                 constraints={
                     "type": "eq",
-                    "fun": lambda p, v=image.flatten().numpy(): w @ (v + p) - 2.0,
+                    "fun": lambda p, start=start: start + w @ p - 2.0,
                     "jac": lambda p: w,
                 },
                 options={"ftol": 1e-14, "maxiter": 500},
@@ -213,7 +218,8 @@ def test_gradients_stay_within_the_budget(digits, effort, most, bounded):
     assert found.cost.gradients <= most * len(x)
     assert found.converged.all()
     if bounded:
-        assert found.points.min() >= 0 and found.points.max() <= 1
+        assert found.points.min() >= 0
+        assert found.points.max() <= 1
 
 
 def test_toward_a_class_takes_more_effort_where_a_third_is_in_the_way(digits):
@@ -271,7 +277,8 @@ def test_chunks_and_blocks_change_nothing(monkeypatch):
     parts = list(nearest_boundary_steps(clf, x))
     assert torch.allclose(parts[-1].distances, whole.distances, rtol=1e-6)
     fractions = [part.progress.fraction for part in parts]
-    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
     assert [int(part.converged.sum()) for part in parts] == sorted(
         int(part.converged.sum()) for part in parts
     )
@@ -281,7 +288,7 @@ def test_steps_get_better_and_end_like_the_plain_call(digits):
     clf, x = digits
     parts = list(nearest_boundary_steps(clf, x[:5], effort="accurate"))
     assert len(parts) >= 3
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         assert (after.distances <= before.distances * (1 + 1e-4)).all()
     assert torch.equal(parts[-1].points, nearest_boundary(clf, x[:5], effort="accurate").points)
 
