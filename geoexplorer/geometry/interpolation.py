@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["coarse_nodes", "cubic_weights", "kriging_weights"]
+__all__ = ["coarse_nodes", "kriging_weights", "polynomial_weights"]
 
 # Added to the diagonal of the correlations, since pixels side by side are nearly equal.
-_JITTER = 1e-8
+_JITTER = 1e-11
 
 
 def coarse_nodes(count: int, interval: float) -> Tensor:
@@ -28,17 +28,17 @@ def coarse_nodes(count: int, interval: float) -> Tensor:
     return nodes[first]
 
 
-def cubic_weights(positions: Tensor, nodes: Tensor) -> Tensor:
+def polynomial_weights(positions: Tensor, nodes: Tensor, *, degree: int = 3) -> Tensor:
     """Weights ``(n, m)`` that turn values at ``m`` ascending nodes into values at positions.
 
-    Those of the polynomial through the four nodes around a position, or fewer if there are
-    fewer.
+    Those of the polynomial through the ``degree + 1`` nodes around a position, or through all
+    if there are fewer.
 
-    >>> cubic_weights(torch.tensor([1.5]), torch.arange(4))
+    >>> polynomial_weights(torch.tensor([1.5]), torch.arange(4))
     tensor([[-0.0625,  0.5625,  0.5625, -0.0625]])
     """
     positions, nodes = positions.double(), nodes.double()
-    count = min(4, len(nodes))
+    count = min(degree + 1, len(nodes))
     first = torch.searchsorted(nodes, positions, right=True) - count // 2
     columns = first.clamp(0, len(nodes) - count)[:, None] + torch.arange(count)
     near = nodes[columns]  # (n, count)

@@ -23,8 +23,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
-from geoexplorer.geometry.interpolation import coarse_nodes, cubic_weights, kriging_weights
+from geoexplorer.geometry.interpolation import coarse_nodes, kriging_weights, polynomial_weights
 
 __all__ = ["Refinement"]
 
@@ -33,14 +34,13 @@ _LENGTH = 1.5  # of the correlation, in coarse intervals: beyond, the polynomial
 _TILE = 8  # pixels along a side of the squares that share their neighbours
 _NEIGHBOURS = 16
 _GATHERED = 5.0  # tolerances that make one more evaluation in a block worth while
-_TAIL = 0.75
 # Expected wrong pixels below which a tile is left as it is.
 _NEGLIGIBLE = 1e-3
-# Interpolation errors of such functions shrink by this factor when the interval is halved.
-_HALVED = 2.0**-1.5
+# What is unknown amid a coarse grid, in units of what is unknown amid one of twice its interval.
+_HALVED = 0.25
 # How many errors seen nearby count as much as the mean error everywhere.
 _PRIOR = 4.0
-_ELEMENTS = 2**22  # of the largest temporary array
+_ELEMENTS = 2**20  # of the largest temporary array, to stay in the cache
 
 
 class Refinement:
@@ -80,13 +80,13 @@ class Refinement:
         side = max(_TILE, self._sizes[0])
         padded = [-(-count // side) * side for count in shape]
         self._weights = [
-            cubic_weights(torch.arange(count), nodes)
+            polynomial_weights(torch.arange(count), nodes)
             for count, nodes in zip(padded, self._nodes, strict=True)
         ]
         self._labels = torch.zeros(padded, dtype=torch.int64)
         self._seconds = torch.zeros(padded, dtype=torch.int64)
         self._margins = torch.zeros(padded)
-        self._unknown = torch.ones(padded)  # standard deviation, in units of the error nearby
+        self._unknown = torch.full(padded, _HALVED)
         self._doubt = torch.zeros(padded)  # chance of a wrong class
         self._evaluated = torch.zeros(padded, dtype=torch.bool)
         # For each tile, how many pixels had been told when it was interpolated.
@@ -143,14 +143,16 @@ class Refinement:
         for size in self._sizes:
             self.round += 1
             pixels = self._one_in_each_block(size)
-            if len(pixels):
+            while len(pixels):
                 yield pixels
+                # Single pixels again and again: what they tell may raise new doubts.
+                pixels = self._one_in_each_block(size) if size == 1 else pixels[:0]
 
     def _begin(self, pixels: Tensor, values: Tensor) -> None:
         self._coarse = values.reshape(*(len(nodes) for nodes in self._nodes), -1)
         self._pixels, self._misses = pixels, torch.zeros_like(values)
         self._errors = self._coarse_errors()
-        scale = torch.nanmean(self._errors)
+        scale = self._error_scale()
         height, width = self._doubt.shape
         rows_at_once = max(1, _ELEMENTS // (width * values.shape[1]))
         for start in range(0, height, rows_at_once):
@@ -159,18 +161,31 @@ class Refinement:
             across = across.reshape(-1, *self._coarse.shape[1:])
             labels, seconds, margins = _two_highest(self._weights[1] @ across)
             self._labels[part], self._seconds[part], self._margins[part] = labels, seconds, margins
-            self._doubt[part] = _chance_of_error(margins, scale)
+            self._doubt[part] = _chance_of_error(margins, _HALVED * scale[part])
         self._doubt[self._shape[0] :] = 0.0
         self._doubt[:, self._shape[1] :] = 0.0
 
     def _coarse_errors(self) -> Tensor:
         """Errors ``(n,)`` to expect amid the coarse nodes, from those of half as many nodes."""
-        rows, columns = (cubic_weights(nodes, nodes[::2]) for nodes in self._nodes)
+        rows, columns = (polynomial_weights(nodes, nodes[::2]) for nodes in self._nodes)
         foretold = torch.einsum("iy,yxl,jx->ijl", rows, self._coarse[::2, ::2], columns)
         miss = (self._coarse - foretold).gather(2, self._coarse.topk(2, dim=2).indices)
-        errors = _HALVED * (miss[..., 0] - miss[..., 1]).abs()
+        errors = (miss[..., 0] - miss[..., 1]).abs()
         errors[::2, ::2] = torch.nan
         return errors.flatten()
+
+    def _error_scale(self) -> Tensor:
+        """The largest error seen at the coarse nodes around each pixel, blended over the cells.
+
+        The largest and not the mean, since a small island shows at the nodes beside it only.
+        """
+        errors = self._errors.nan_to_num().reshape(self._coarse.shape[:2])
+        largest = max_pool2d(errors[None], 3, stride=1, padding=1)[0]
+        rows, columns = (
+            polynomial_weights(torch.arange(count), nodes, degree=1)
+            for count, nodes in zip(self._doubt.shape, self._nodes, strict=True)
+        )
+        return rows @ largest @ columns.T
 
     def _learn(self, pixels: Tensor, values: Tensor) -> None:
         y, x = pixels.T
@@ -226,7 +241,7 @@ class Refinement:
         m, _, count = rows.shape
         across = rows.reshape(m * _TILE, count) @ self._coarse.flatten(1)
         across = across.reshape(m, _TILE, *self._coarse.shape[1:]).transpose(1, 2)
-        return (columns @ across.flatten(2)).reshape(m, _TILE**2, -1)
+        return (columns @ across.flatten(2)).reshape(m, _TILE**2, self._coarse.shape[2])
 
     def _one_in_each_block(self, size: int) -> Tensor:
         """One pixel amid the doubt, in every block that gathers enough of it."""
@@ -255,4 +270,4 @@ def _two_highest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _chance_of_error(margins: Tensor, errors: Tensor) -> Tensor:
     ratio = (margins / errors.clamp_min(1e-30)).sqrt_()
-    return 0.5 * torch.exp(-(ratio * ratio.sqrt()))  # _TAIL
+    return 0.5 * torch.exp(-(ratio * ratio.sqrt()))  # to the power 3/4
