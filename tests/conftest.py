@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+# The tensors here are small: a second thread gains nothing, and on a machine that is busy with
+# something else threads that wait for each other take ten times as long. Set before torch is
+# imported, and for the kernels and servers that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 INSTALL_SECONDS = 300
 HOW_TO_GET_A_BROWSER = (
     "Install one with `apt-get install chromium` (Debian, Ubuntu) or "

@@ -168,8 +168,9 @@ class Rays:
         t = torch.full_like(inside, first)
         rows = torch.arange(len(self), device=inside.device)
         for _ in range(rounds):
-            part = self[rows]
-            levels = part.levels(part.clip(t[rows, None] * offsets[rows]))
+            everything = len(rows) == len(self)
+            part, p = (self, offsets) if everything else (self[rows], offsets[rows])
+            levels = part.levels(part.clip(t[rows, None] * p))
             within = levels >= 0
             # The side that stays twice in a row counts half, which draws the secant to it.
             side = torch.where(within, 1.0, -1.0).to(inside)

@@ -294,7 +294,7 @@ class _Search:
         self.oldest = (k + 1) % self.normals.shape[1]
 
     def _drop_violated(self) -> None:
-        excess = self.levels + torch.einsum("nmd,nd->nm", self.normals, self.anchor)
+        excess = self.levels + (self.normals @ self.anchor[:, :, None])[:, :, 0]
         violated = excess > _VIOLATION * self.anchor.norm(dim=1, keepdim=True)
         self.levels[violated & self.feasible[:, None]] = -math.inf
 

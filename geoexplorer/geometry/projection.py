@@ -60,14 +60,13 @@ def _without_box(
     normals: Tensor, levels: Tensor, multipliers: Tensor, sweeps: int
 ) -> tuple[Tensor, Tensor]:
     gram = normals @ normals.mT
-    columns = list(multipliers.unbind(1))
+    slopes = gram.diagonal(dim1=1, dim2=2).clamp_min(_TINY)
+    multipliers = multipliers.clone()
     for _ in range(sweeps):
         for k, row in enumerate(gram.unbind(1)):
-            slope = row[:, k].clamp_min(_TINY)
-            excess = levels[:, k] - (row * torch.stack(columns, 1)).sum(1)
-            columns[k] = (columns[k] + excess / slope).clamp_min(0.0)
-    multipliers = torch.stack(columns, 1)
-    return -torch.einsum("nm,nmd->nd", multipliers, normals), multipliers
+            excess = levels[:, k] - (row * multipliers).sum(1)
+            multipliers[:, k] = (multipliers[:, k] + excess / slopes[:, k]).clamp_min(0.0)
+    return -_combination(multipliers, normals), multipliers
 
 
 def _within_box(
@@ -79,7 +78,7 @@ def _within_box(
 ) -> tuple[Tensor, Tensor]:
     """The same with p clipped: each coordinate step is Newton's, on the pixels not at a bound."""
     multipliers = multipliers.clone()
-    free_offset = -torch.einsum("nm,nmd->nd", multipliers, normals)
+    free_offset = -_combination(multipliers, normals)
     for _ in range(sweeps):
         for k, normal in enumerate(normals.unbind(1)):
             offset = free_offset.clamp(*box)
@@ -91,3 +90,7 @@ def _within_box(
             free_offset = free_offset - (new - multipliers[:, k])[:, None] * normal
             multipliers[:, k] = new
     return free_offset.clamp(*box), multipliers
+
+
+def _combination(weights: Tensor, vectors: Tensor) -> Tensor:
+    return (weights[:, None] @ vectors)[:, 0]

@@ -59,7 +59,7 @@ class TestLinear:
         module = analytic.Linear(layer.weight.detach().reshape(10, 3, 32, 32), layer.bias.detach())
         # Where the logits nearly tie, their rounding is as large as their difference.
         rounding = 8 * torch.finfo(torch.float32).eps * float(clf.logits(images).abs().max())
-        slope = float((layer.weight[0] - layer.weight[1]).norm())
+        slope = float((layer.weight[0] - layer.weight[1]).detach().norm())
         expected = module.distances(images)
         assert torch.allclose(found.distances.double(), expected, rtol=1e-4, atol=rounding / slope)
 
