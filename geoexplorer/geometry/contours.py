@@ -51,11 +51,11 @@ def class_contours(
     segments, points = _segments(labels, margins, crossings)
     if len(segments) == 0:
         return []
-    pairs = crossings.pairs[segments[:, 0]]  # the first end of a segment is never a junction
-    return [
-        ((int(pairs[first, 0]), int(pairs[first, 1])), points[chain])
-        for first, chain in _chains(segments, len(points))
-    ]
+    contours = []
+    for chain in _chains(segments, len(points)):
+        lower, higher = crossings.pairs[min(chain[:2])].tolist()  # one of two is a crossing
+        contours.append(((lower, higher), points[chain]))
+    return contours
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,9 @@ def _segments(labels: Integers, margins: Floats, crossings: _Crossings) -> tuple
     """Pairs of point numbers ``(s, 2)``, and the points: crossings, then ends in junctions."""
     # The sides of a cell in turn, and its corners: side k lies between corners k and k + 1.
     across, up = crossings.across, crossings.up
-    sides = np.stack([across[:-1], up[:, 1:], across[1:], up[:, :-1]])
-    cells = (sides >= 0).any(axis=0)
-    y, x = np.nonzero(cells)
-    sides = sides[:, y, x].T  # (n, 4)
+    crossed = (across[:-1] >= 0) | (across[1:] >= 0) | (up[:, :-1] >= 0) | (up[:, 1:] >= 0)
+    y, x = np.nonzero(crossed)
+    sides = np.stack([across[y, x], up[y, x + 1], across[y + 1, x], up[y, x]], axis=1)  # (n, 4)
     corners = _corners(labels, y, x)
     count = (sides >= 0).sum(axis=1)
 
@@ -135,27 +134,30 @@ def _corners(values: NDArray[Any], y: Integers, x: Integers) -> NDArray[Any]:
     )
 
 
-def _chains(segments: Integers, count: int) -> list[tuple[int, list[int]]]:
-    """The number of one segment of each chain, and the chain's points in order."""
-    segment_ends = segments.tolist()
-    at: list[list[int]] = [[] for _ in range(count)]
-    for number, (first, second) in enumerate(segment_ends):
-        at[first].append(number)
-        at[second].append(number)
-    free = [True] * len(segment_ends)
-    loose = [point for point in range(count) if len(at[point]) == 1]
+def _chains(segments: Integers, count: int) -> list[list[int]]:
+    """The points of each chain of segments in order; a closed one ends where it begins."""
+    ends, others = segments.ravel(), segments[:, ::-1].ravel()
+    order = np.argsort(ends, kind="stable")
+    ends, others = ends[order], others[order]
+    second = np.zeros(len(ends), dtype=np.int64)
+    second[1:] = ends[1:] == ends[:-1]
+    neighbours = np.full((count, 2), -1, dtype=np.int64)
+    neighbours[ends, second] = others
+    loose = np.flatnonzero(neighbours[:, 1] < 0)
+    starts = np.concatenate([loose, np.arange(count)]).tolist()
+
+    one, two = neighbours.T.tolist()  # lists, which are faster than arrays item by item
+    passed = bytearray(count)
     chains = []
-    for start in [*loose, *segments[:, 0].tolist()]:
-        chain, point = [start], start
-        while True:
-            number = next((number for number in at[point] if free[number]), -1)
-            if number < 0:
-                break
-            free[number] = False
-            first, second = segment_ends[number]
-            point = second if point == first else first
+    for start in starts:
+        if passed[start]:
+            continue
+        chain, before, point = [], -1, start
+        while point >= 0 and not passed[point]:
             chain.append(point)
-            last = number
-        if len(chain) > 1:
-            chains.append((last, chain))
+            passed[point] = 1
+            before, point = point, two[point] if one[point] == before else one[point]
+        if point >= 0:
+            chain.append(point)
+        chains.append(chain)
     return chains

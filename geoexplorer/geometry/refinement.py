@@ -157,9 +157,12 @@ class Refinement:
         rows_at_once = max(1, _ELEMENTS // (width * values.shape[1]))
         for start in range(0, height, rows_at_once):
             part = slice(start, start + rows_at_once)
-            across = self._weights[0][part] @ self._coarse.flatten(1)
-            across = across.reshape(-1, *self._coarse.shape[1:])
-            labels, seconds, margins = _two_highest(self._weights[1] @ across)
+            up = self._weights[0][part] @ self._coarse.flatten(1)
+            up = up.reshape(-1, *self._coarse.shape[1:]).transpose(0, 1)  # (mx, rows, L)
+            logits = self._weights[1] @ up.flatten(1)
+            labels, seconds, margins = (
+                found.T for found in _two_highest(logits.reshape(width, *up.shape[1:]))
+            )
             self._labels[part], self._seconds[part], self._margins[part] = labels, seconds, margins
             self._doubt[part] = _chance_of_error(margins, _HALVED * scale[part])
         self._doubt[self._shape[0] :] = 0.0
