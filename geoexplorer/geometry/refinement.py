@@ -195,11 +195,8 @@ class Refinement:
         rows = torch.arange(len(pixels))
         found = values[rows, self._labels[y, x]] - values[rows, self._seconds[y, x]]
         errors = (found - self._margins[y, x]).abs() / self._unknown[y, x]
-        foretold = torch.einsum(
-            "ny,yxl,nx->nl", self._weights[0][y], self._coarse, self._weights[1][x]
-        )
         self._pixels = torch.cat([self._pixels, pixels])
-        self._misses = torch.cat([self._misses, values - foretold])
+        self._misses = torch.cat([self._misses, values - self._polynomials_at(pixels)])
         self._errors = torch.cat([self._errors, errors])
 
     def _doubtful_tiles(self) -> Tensor:
@@ -226,7 +223,7 @@ class Refinement:
             pixels = tiles[:, None] * _TILE + within
             weights, unknown = kriging_weights(places[near], pixels, self._length)
             scale = (errors[near].sum(dim=1) + _PRIOR * mean) / (known[near].sum(dim=1) + _PRIOR)
-            logits = self._polynomials(tiles) + weights @ self._misses[near]
+            logits = self._polynomials_in(tiles) + weights @ self._misses[near]
             labels, seconds, margins = _two_highest(logits)
             y, x = pixels.unbind(2)
             free = ~self._evaluated[y, x] & (y < self._shape[0]) & (x < self._shape[1])
@@ -235,7 +232,19 @@ class Refinement:
             self._margins[y, x], self._unknown[y, x] = margins[free], unknown[free]
             self._doubt[y, x] = _chance_of_error(margins, scale[:, None] * unknown)[free]
 
-    def _polynomials(self, tiles: Tensor) -> Tensor:
+    def _polynomials_at(self, pixels: Tensor) -> Tensor:
+        """Cubic interpolation at pixels ``(n, 2)``: ``(n, L)``."""
+        _, columns, classes = self._coarse.shape
+        at_once = max(1, _ELEMENTS // (columns * classes))
+        values = []
+        for start in range(0, len(pixels), at_once):
+            y, x = pixels[start : start + at_once].T
+            up = self._weights[0][y] @ self._coarse.flatten(1)
+            across = self._weights[1][x][:, None] @ up.reshape(-1, columns, classes)
+            values.append(across[:, 0])
+        return torch.cat(values)
+
+    def _polynomials_in(self, tiles: Tensor) -> Tensor:
         """Cubic interpolation in tiles ``(m, 2)``: ``(m, _TILE**2, L)``, column by column."""
         rows, columns = (
             weights.reshape(-1, _TILE, weights.shape[1])[index]
