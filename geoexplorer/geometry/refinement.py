@@ -53,6 +53,12 @@ class Refinement:
     tolerance
         Estimated chance of carrying the wrong class that is left to a pixel.
 
+    Attributes
+    ----------
+    round, rounds
+        The round that the pixels last asked for belong to, counted from 0, and how many there
+        are.
+
     Examples
     --------
     >>> refinement = Refinement((129, 129), tolerance=0.03)
@@ -72,7 +78,7 @@ class Refinement:
         interval = max(1.0, (max(shape) - 1) / _INTERVALS)
         self._length = _LENGTH * interval
         self._nodes = [coarse_nodes(count, interval) for count in shape]
-        largest = max(0, int(math.log2(interval)) - 1)
+        largest = max(0, int(math.log2(interval)) - 1)  # half a coarse interval or less
         self._sizes = [2**power for power in range(largest, -1, -1)]
         self.round, self.rounds = 0, 1 + len(self._sizes)
         self._plan = self._rounds()
