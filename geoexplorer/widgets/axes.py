@@ -145,21 +145,23 @@ def _toward_class(
 ) -> Generator[Delivery, None, Found]:
     other = _class_of(view, p)
     points = yield from session.boundary_steps(view.subject, view.index, other)
-    name = f"toward class {view.clf.class_names[other]}"
+    name = view.clf.class_names[other]
     if not bool(points.converged[0]):
-        raise ValueError(f"no boundary {name} was found from this image")
-    return Found(directions.given(points.perturbations, name), {f"z {name}": points.points[0]})
+        raise ValueError(f"No boundary toward class {name} was found from this image.")
+    direction = directions.given(points.perturbations, f"toward class {name}")
+    return Found(direction, {f"z toward {name}": points.points[0]})
 
 
 def _toward_class_code(_session: Session, view: View, p: Mapping[str, Any], name: str) -> Written:
     other = _class_of(view, p)
-    called = f"toward class {view.clf.class_names[other]}"
+    called = view.clf.class_names[other]
+    title = repr(f"toward class {called}")
     return Written(
         (
             f"{name}_boundary = gx.nearest_boundary(clf, x, {other})",
-            f"{name} = directions.given({name}_boundary.perturbations, {called!r})",
+            f"{name} = directions.given({name}_boundary.perturbations, {title})",
         ),
-        {f"z {called}": f"{name}_boundary.points[0]"},
+        {f"z toward {called}": f"{name}_boundary.points[0]"},
     )
 
 

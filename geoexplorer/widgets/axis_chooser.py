@@ -40,7 +40,7 @@ class AxisChooser:
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
         label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(term)}</span>')
         for name, control in {"kind": self.kind, **self.controls, "reroll": self.reroll}.items():
-            control.add_class(f"gx-{name}")
+            control.add_class(f"gx-axis-{name}")
         self.widget = ipywidgets.HBox([label, self.kind, *self.controls.values(), self.reroll])
         self.widget.add_class("gx-field")
         self.kind.observe(self._kind_changed, "value")

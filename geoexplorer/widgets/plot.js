@@ -55,6 +55,7 @@ function render({ model, el }) {
     ask({ kind: "leave" });
   }
   function down(event) {
+    box.focus({ preventScroll: true }); // plotly keeps the browser from doing it
     pressed = event.button === 0 && !event.target.closest?.(".modebar") ? { x: event.clientX, y: event.clientY, at: place(event) } : null;
   }
   function up(event) {

@@ -15,6 +15,7 @@ from torch import Tensor
 from geoexplorer.classifier import Classifier
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
+from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.widgets.assets import read_asset
 from geoexplorer.widgets.help import term
@@ -43,7 +44,7 @@ class Readout(anywidget.AnyWidget):
     reading = traitlets.Dict({}).tag(sync=True)
     facts = traitlets.Unicode("").tag(sync=True)  # HTML
 
-    def show(self, place: Place, x: Tensor, clf: Classifier) -> None:
+    def show(self, place: Place, x: Tensor, clf: Classifier, *, theme: str) -> None:
         """Show a place: its image, the signed difference from ``x``, and its class scores."""
         change = place.image - x
         largest = float(change.abs().max())
@@ -54,7 +55,9 @@ class Readout(anywidget.AnyWidget):
             "pinned": place.pinned,
             "image": image_uri(place.image.numpy(), bounds=clf.bounds, least_side=1),
             "image_caption": f"called {named}",
-            "difference": signed_uri(change.numpy(), largest, least_side=1),
+            "difference": signed_uri(
+                change.numpy(), largest, paper=theme_named(theme).paper, least_side=1
+            ),
             "difference_caption": (
                 f"{distance:.3g} from x, ±{largest:.2g} a pixel" if distance > 1e-6 else "x itself"
             ),

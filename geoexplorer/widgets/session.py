@@ -28,14 +28,14 @@ _BUNDLED = {"digits, test": ("digits", (1, 8, 8)), "shapes, test": ("shapes", (3
 
 # Boundary points kept for images that were looked at before, so that going back is instant.
 _REMEMBERED = 64
-# So many images are looked through for one to begin with.
-_LOOKED_THROUGH = 128
+# So many images are looked through for one to begin with: those on the gallery's first page.
+_LOOKED_THROUGH = 9
 # Of the images looked through, sorted from the least sure one, the one after this share. The
 # very least sure ones lie so near the boundary that hardly anything else is seen.
 _LESS_SURE = 0.3
 # What takes longer than this says so before it starts; a boundary point and a map together take
 # about so many passes.
-_LONG_SECONDS, _TYPICAL_PASSES = 5.0, 3000
+_LONG_SECONDS, _TYPICAL_PASSES = 5.0, 600
 
 Shape = tuple[int, int, int]
 
@@ -228,9 +228,7 @@ class Session:
         if subject is None or subject.key != key:
             yield partial(self.report, Progress(0.0, "loading"), f"loading {key[0]} and {key[1]}")
             clf, images = self._classifier(key[0]), self._images(key[1])
-            started = time.perf_counter()
-            clf.logits(images.images[:1])
-            subject = Subject(*key, clf, images, time.perf_counter() - started)
+            subject = Subject(*key, clf, images, _seconds_of_a_pass(clf, images))
             yield partial(self._take, subject)
         return subject
 
@@ -243,13 +241,14 @@ class Session:
         if found is None:
             seconds = subject.seconds * _TYPICAL_PASSES
             if seconds > _LONG_SECONDS:
-                message = f"this may take {seconds:.0f} s with this network; coarse first"
+                message = f"this network may take about {seconds:.0f} s; a coarse map comes first"
                 yield partial(self.report, Progress(0.0, message), message)
             clock = TimeLeft()
             for found in nearest_boundary_steps(
                 subject.clf, subject.images.images[index : index + 1], other
             ):
-                yield partial(self.report, found.progress, clock.describe(found.progress))
+                message = f"nearest boundary: {clock.describe(found.progress)}"
+                yield partial(self.report, found.progress, message)
             assert found is not None
             self._boundaries[key] = found
             while len(self._boundaries) > _REMEMBERED:
@@ -354,6 +353,14 @@ class Session:
         ranked = gaps.argsort()
         usable = int(torch.isfinite(gaps).sum())
         return int(ranked[int(_LESS_SURE * usable)])
+
+
+def _seconds_of_a_pass(clf: Classifier, images: ImageSet) -> float:
+    """Seconds that a forward pass of one image takes, once all is warm."""
+    clf.logits(images.images[:1])
+    started = time.perf_counter()
+    clf.logits(images.images[:1])
+    return time.perf_counter() - started
 
 
 def bundled_set(source: str) -> str | None:

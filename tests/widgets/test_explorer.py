@@ -4,6 +4,7 @@ import gc
 import html
 import json
 import random
+import re
 import threading
 import time
 import weakref
@@ -66,8 +67,9 @@ def test_both_x_and_z_are_right(explorer):
     names = view.clf.class_names
     assert int(view.clf.labels(view.x[None])) == int(view.boundary.own[0])
     facts = panel_of(explorer).readout.facts
-    assert f"predicted {names[int(view.boundary.own[0])]}" in facts
-    assert f"{float(view.boundary.distances[0]):.3g}" in facts
+    own, other = (names[int(each[0])] for each in (view.boundary.own, view.boundary.other))
+    assert re.search(rf"predicted <.*</span> {own}, labelled {view.label}</div>", facts)
+    assert f" {other}, at {float(view.boundary.distances[0]):.3g}</div>" in facts
 
 
 def test_choosing_another_image_ends_in_another_map(explorer):
@@ -116,7 +118,7 @@ def test_a_class_to_go_toward_is_chosen(explorer):
     wanted = next(name for name in reversed(panel.result().class_names) if name != str(own))
     panel.across.controls["other"].value = wanted
     assert panel.choice.across.parameters == {"other": wanted}
-    assert f"z toward class {wanted}" in panel.result().plane.marks
+    assert f"z toward {wanted}" in panel.result().plane.marks
     panel.across.controls["other"].value = panel.result().class_names[own]
     assert "own class" in explorer.errors.value
     panel.across.controls["other"].value = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Generator
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from geoexplorer.figures.theme import pixels, theme_named
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.sections import CrossSection, cross_section_steps
-from geoexplorer.jobs import TimeLeft
+from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.widgets.axes import KINDS, Axis, AxisTrait
 from geoexplorer.widgets.axis_chooser import AxisChooser
 from geoexplorer.widgets.code import section_script
@@ -42,6 +43,8 @@ _FONT_POINTS = 9.0
 _REST_SECONDS = 0.15
 # Half the height of the window that is found, in distances of the boundary: room for neighbours.
 _CONTEXT = 3.0
+# Between the first map and the last, one is drawn every so often; drawing takes time too.
+_DRAWING_SECONDS = 0.3
 # Two windows whose ends differ by less than this share of their width are the same.
 _SAME = 2e-3
 # A point is marked where it lies nearer to the plane than this share of the boundary's distance.
@@ -92,7 +95,6 @@ class CrossSectionPanel(Panel):
             "minus zoom, 0 shows the whole.",
             heard=self._hear,
         )
-        self.plot.layout.height = self.ears.size[1]
         self.readout = Readout()
         self.across = AxisChooser("Across", "across", host, partial(self._choose_axis, "across"))
         self.up = AxisChooser("Up", "up", host, partial(self._choose_axis, "up"))
@@ -123,10 +125,14 @@ class CrossSectionPanel(Panel):
         yield partial(self._offer, view)
         plane = yield from self._plane_steps(view)
         extent = self.choice.window or automatic_window(plane, view, self._aspect())
-        clock = TimeLeft()
         shape = _pixels(extent)
+        yield partial(self.host.report, Progress(0.0, "mapping"), "coarse map")
+        clock = TimeLeft()
+        drawn = -np.inf
         for section in cross_section_steps(view.clf, plane, extent=extent, resolution=shape):
-            yield partial(self._show, Shown(view, section, extent))
+            if section.progress.complete or time.monotonic() - drawn > _DRAWING_SECONDS:
+                yield partial(self._show, Shown(view, section, extent))
+                drawn = time.monotonic()
             yield partial(self.host.report, section.progress, clock.describe(section.progress))
 
     def result(self) -> CrossSection:
@@ -216,7 +222,8 @@ class CrossSectionPanel(Panel):
             width=width, height=height, font_size=_FONT_POINTS,
         )  # fmt: skip
         left, right, bottom, top = shown.extent
-        layout = {**layers.layout, "shapes": self._pointer_shapes(), "height": height}
+        layout = {**layers.layout, "shapes": self._pointer_shapes()}
+        layout |= {"width": width, "height": height}
         layout["xaxis"] = {**layout["xaxis"], "range": (left, right)}
         layout["yaxis"] = {**layout["yaxis"], "range": (bottom, top)}
         with self.plot.lock:
@@ -225,6 +232,7 @@ class CrossSectionPanel(Panel):
     def _redraw(self) -> None:
         def steps() -> Generator[Delivery, None, None]:
             yield self._draw
+            yield self._read
 
         self.host.worker.submit("redraw", steps)
 
@@ -254,7 +262,7 @@ class CrossSectionPanel(Panel):
             where = f"{'pinned at' if self.choice.pin else 'at'} ({spot[0]:.3g}, {spot[1]:.3g})"
         logits = view.clf.logits(image[None])[0].cpu()
         place = Place(where, image, logits, pinned=self.choice.pin is not None)
-        self.readout.show(place, view.x, view.clf)
+        self.readout.show(place, view.x, view.clf, theme=self.host.theme())
 
     def _point(self, spot: tuple[float, float] | None, *, marked: bool = False) -> None:
         self._spot = spot
