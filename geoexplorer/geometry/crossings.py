@@ -20,7 +20,6 @@ ANY = -1
 # network is far from linear along the ray.
 _SECANT_LIMITS = (0.02, 0.98)
 _TINY = 1e-30
-_RANKED_CLASSES = 10  # with the own one, as in DeepFool
 
 
 def rival(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -39,12 +38,12 @@ def hidden(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
     return thirds.amax(1) - _pick(logits, own)
 
 
-def likely_rivals(rays: Rays) -> Tensor:
-    """Classes ``(n, k)`` to look toward: the one asked for, else the nine highest but the own."""
+def likely_rivals(rays: Rays, count: int) -> Tensor:
+    """Classes ``(n, k)`` to look toward: the one asked for, else the ``count`` highest others."""
     if bool((rays.other != ANY).all()):
         return rays.other[:, None]
     logits = _without(rays.logits(torch.zeros_like(rays.images)), rays.own)
-    return logits.topk(min(_RANKED_CLASSES, rays.clf.n_classes) - 1, dim=1).indices
+    return logits.topk(min(count, rays.clf.n_classes - 1), dim=1).indices
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from geoexplorer.geometry.crossings import Rays, likely_rivals
 __all__ = ["deepfool_offsets"]
 
 _STEPS = 50
+_RIVALS = 9  # with the own class the ten highest, as in the authors' code
 _OVERSHOOT = 0.02
 
 
@@ -28,7 +29,7 @@ def deepfool_offsets(rays: Rays) -> Tensor:
     offsets = torch.zeros_like(rays.images)
     crossed = torch.zeros(len(rays), dtype=torch.bool, device=offsets.device)
     rows = torch.arange(len(rays), device=offsets.device)
-    rivals = likely_rivals(rays)
+    rivals = likely_rivals(rays, _RIVALS)
     for _ in range(_STEPS):
         across = rays[rows].levels((1 + _OVERSHOOT) * offsets[rows]) < 0
         crossed[rows] = across

