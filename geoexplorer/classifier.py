@@ -12,8 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,9 +34,11 @@ _GPU_CHUNK_SHARE = 1 / 8
 _LARGEST_CHUNK = 16_384
 
 # An image this many times the bounds' width away from their middle is taken to be in other
-# units. Perturbed points outside the bounds are legitimate, so the limit is generous; 8-bit
-# pixel values in a classifier for [0, 1] are still far beyond it.
-_FOREIGN_UNITS = 16.0
+# units. Perturbed points outside the bounds are legitimate, so the limit is generous; pixel
+# values of 4 or 8 bits in a classifier for [0, 1] are still beyond it.
+_FOREIGN_UNITS = 6.0
+
+_DTYPES = (torch.float32, torch.float64)
 
 Score = Callable[..., Tensor]
 
@@ -87,7 +88,9 @@ class Classifier:
     device
         ``"auto"`` takes a GPU if there is one. A list of devices shares every batch.
     dtype
-        Floating-point type of the computation; that of the module's parameters when None.
+        ``torch.float32`` or ``torch.float64``, the type of the computation. None takes that of
+        the module's parameters, and float32 for anything shorter: geometry is made of small
+        differences, which half precision rounds away.
     name
         Shown on figures and written into results; the module's class when None.
     chunk_size
@@ -151,9 +154,9 @@ class Classifier:
         self._networks.insert(
             0, normalised.to(device=self.devices[0], dtype=self.dtype).requires_grad_(False)
         )
-        self._forwards = 0
-        self._gradients = 0
-        self._count_lock = threading.Lock()
+        self._cost = Cost()
+        self._lock = threading.Lock()
+        self._of_thread = threading.local()
         self.n_classes = _check_behaviour(self)
         self.class_names = _class_names(class_names, self.n_classes)
         self.chunk_size = self._fitting_chunk() if chunk_size is None else chunk_size
@@ -176,24 +179,39 @@ class Classifier:
         return int(np.prod(self.input_shape))
 
     @property
-    def module(self) -> nn.Module:
+    def module(self) -> nn.Sequential:
         """The network with its normalisation inside, as one differentiable module."""
         return self._networks[0]
 
     @property
     def cost(self) -> Cost:
         """Network passes made so far; the difference of two readings is what lies between."""
-        return Cost(self._forwards, self._gradients)
+        return self._cost
+
+    @property
+    def thread_cost(self) -> Cost:
+        """Those of them that the calling thread has made."""
+        return getattr(self._of_thread, "cost", Cost())
+
+    @property
+    def preprocessing(self) -> dict[str, tuple[float, ...]]:
+        """The bounds, and the mean and standard deviation of each channel used inside."""
+        buffers = dict(self.module[0].named_buffers())
+        return {
+            "bounds": self.bounds,
+            "mean": tuple(buffers["mean"].flatten().tolist()),
+            "std": tuple(buffers["std"].flatten().tolist()),
+        }
 
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with any weight, bound or normalisation."""
         digest = hashlib.sha256(repr((self.input_shape, self.bounds, self.dtype)).encode())
-        for key, value in self.module.state_dict().items():
+        for key, value in (*self.module.named_parameters(), *self.module.named_buffers()):
             digest.update(key.encode())
-            if isinstance(value, Tensor):
-                digest.update(_bytes_of(value))
-        digest.update(str(self.module).encode())
+            digest.update(_bytes_of(value))
+        for key, part in self.module.named_modules():
+            digest.update(repr((key, type(part).__name__, _plain_attributes(part))).encode())
         return digest.hexdigest()[:16]
 
     # Checked passes, for anyone.
@@ -231,9 +249,13 @@ class Classifier:
         _, margins, gradients = self.forward_gradient(images, difference, own, other)
         return margins.to(_device_of(x)), gradients.to(_device_of(x))
 
-    def gradient(self, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """A score of the logits, ``(n, L) -> (n,)``, and its gradient ``(n, C, H, W)``."""
-        _, values, gradients = self.forward_gradient(self.prepare(x), score)
+    def gradient(self, x: Tensor, score: Score, *per_image: Tensor) -> tuple[Tensor, Tensor]:
+        """A score of the logits and its gradient with respect to the images.
+
+        ``score(logits, *per_image)`` gives one number an image, ``(n,)``. It is called for a few
+        images at a time, so what differs from image to image is given in ``per_image``.
+        """
+        _, values, gradients = self.forward_gradient(self.prepare(x), score, *per_image)
         return values.to(_device_of(x)), gradients.to(_device_of(x))
 
     def prepare(self, x: Any, *, argument: str = "x") -> Tensor:
@@ -287,7 +309,10 @@ class Classifier:
         ValueError
             If there is not one class for each image, or a class is out of range.
         """
-        classes = torch.as_tensor(value, device=self.device)
+        try:
+            classes = torch.as_tensor(value, device=self.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{argument} must hold integers, got {value!r}") from error
         if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
             raise TypeError(f"{argument} must hold integers, got {value!r}")
         if classes.numel() == 1:
@@ -310,7 +335,7 @@ class Classifier:
 
         def evaluate(network: nn.Module, chunk: Tensor) -> tuple[Tensor]:
             with torch.no_grad():
-                return (network(chunk),)
+                return (network(chunk).to(self.dtype),)
 
         (logits,) = self._in_chunks(evaluate, images)
         self._count(forwards=len(images))
@@ -333,7 +358,7 @@ class Classifier:
         def differentiate(network: nn.Module, chunk: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
             with torch.enable_grad():
                 chunk = chunk.detach().requires_grad_()
-                logits = network(chunk)
+                logits = network(chunk).to(self.dtype)
                 values = score(logits, *rows)
                 (gradients,) = torch.autograd.grad(values.sum(), chunk)
             return logits.detach(), values.detach(), gradients
@@ -351,7 +376,7 @@ class Classifier:
         def differentiate(network: nn.Module, chunk: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
                 chunk = chunk.detach().requires_grad_()
-                logits = network(chunk)
+                logits = network(chunk).to(self.dtype)
                 chosen = logits.gather(1, rows).sum(dim=0)
                 gradients = [
                     torch.autograd.grad(value, chunk, retain_graph=True)[0] for value in chosen
@@ -372,11 +397,12 @@ class Classifier:
         """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns."""
         pieces: list[tuple[Tensor, ...]] = []
         start = 0
-        with _full_precision():
+        with _FullPrecision():
             while start < len(images) or not pieces:
                 check_cancelled()
+                allowed = self.chunk_size
                 # A graph keeps about as much again as the values of a plain forward pass.
-                size = max(1, self.chunk_size // 2) if graph else self.chunk_size
+                size = max(1, allowed // 2) if graph else allowed
                 part = slice(start, start + size)
                 turn = len(pieces) % len(self._networks)
                 device = self.devices[turn]
@@ -385,7 +411,7 @@ class Classifier:
                     rows = [tensor[part].to(device) for tensor in per_image]
                     pieces.append(function(self._networks[turn], chunk, *rows))
                 except torch.OutOfMemoryError as error:
-                    self._shrink(error)
+                    self._shrink(allowed, error)
                     continue
                 start += size
         return tuple(
@@ -393,10 +419,12 @@ class Classifier:
             for columns in zip(*pieces, strict=True)
         )
 
-    def _shrink(self, error: torch.OutOfMemoryError) -> None:
-        if self.chunk_size == 1:
+    def _shrink(self, failed: int, error: torch.OutOfMemoryError) -> None:
+        """Halve the chunk that was too large, unless another thread has done so already."""
+        if failed == 1:
             raise error
-        self.chunk_size //= 2
+        with self._lock:
+            self.chunk_size = min(self.chunk_size, failed // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -426,9 +454,10 @@ class Classifier:
         return max(sum(held.values()), 4 * image_bytes)
 
     def _count(self, *, forwards: int, gradients: int = 0) -> None:
-        with self._count_lock:
-            self._forwards += forwards
-            self._gradients += gradients
+        more = Cost(forwards, gradients)
+        self._of_thread.cost = self.thread_cost + more
+        with self._lock:
+            self._cost += more
 
 
 def difference(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -451,18 +480,44 @@ class _Normalise(nn.Module):
         return images if self.identity else (images - self.mean) / self.std
 
 
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep a GPU from rounding products to TF32, which would show as noise in the geometry."""
+class _FullPrecision:
+    """Keeps a GPU from rounding products to TF32, which would show as noise in the geometry.
+
+    The switches belong to the whole process. The first thread that enters notes how they stood
+    and the last one that leaves puts them back.
+    """
+
+    _lock = threading.Lock()
+    _inside = 0
+    _before: tuple[Any, ...] = ()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if _FullPrecision._inside == 0:
+                _FullPrecision._before = tuple(getattr(*switch) for switch in _precision_switches())
+                for switch in _precision_switches():
+                    setattr(*switch, _EXACT[switch[1]])
+            _FullPrecision._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            _FullPrecision._inside -= 1
+            if _FullPrecision._inside == 0:
+                for switch, value in zip(_precision_switches(), self._before, strict=True):
+                    setattr(*switch, value)
+
+
+# Newer releases of torch refuse a mixture of the two kinds of switches.
+_EXACT = {"fp32_precision": "ieee", "allow_tf32": False}
+
+
+def _precision_switches() -> list[tuple[Any, str]]:
     if not torch.cuda.is_available():
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+        return []
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(matmul, "fp32_precision"):
+        return [(matmul, "fp32_precision"), (cudnn.conv, "fp32_precision")]  # type: ignore[attr-defined]
+    return [(matmul, "allow_tf32"), (cudnn, "allow_tf32")]
 
 
 def _copy(module: nn.Module) -> nn.Module:
@@ -488,7 +543,7 @@ def _require_evaluation_mode(module: nn.Module) -> None:
 def _check_behaviour(clf: Classifier) -> int:
     """Number of classes, after calling the network the way all geometry will call it."""
     images = _probe_images(clf, 4)
-    with torch.no_grad(), _full_precision():
+    with torch.no_grad(), _FullPrecision():
         try:
             logits = clf.module(images)
         except Exception as error:
@@ -529,7 +584,19 @@ def _check_behaviour(clf: Classifier) -> int:
             "module returns rows that are non-negative and sum to one: a softmax is in the "
             "way. Geometry is measured on logits; remove the softmax"
         )
+    _require_gradient(clf, images)
     return int(logits.shape[1])
+
+
+def _require_gradient(clf: Classifier, images: Tensor) -> None:
+    with torch.enable_grad():
+        images = images[:1].clone().requires_grad_()
+        logits = clf.module(images)
+        if not logits.requires_grad:
+            raise ValueError(
+                "module's logits carry no gradient with respect to the images; it must not run "
+                "under torch.no_grad, nor detach, round or convert what it computes"
+            )
 
 
 def _probe_images(clf: Classifier, count: int) -> Tensor:
@@ -540,7 +607,7 @@ def _probe_images(clf: Classifier, count: int) -> Tensor:
 
 
 def _image_shape(value: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(value)
+    shape = tuple(value) if isinstance(value, Sequence) else ()
     if len(shape) != 3 or any(not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
         raise ValueError(f"input_shape must be (C, H, W), three positive integers, got {value!r}")
     return int(shape[0]), int(shape[1]), int(shape[2])
@@ -561,17 +628,19 @@ def _devices(
 ) -> tuple[torch.device, ...]:
     if isinstance(value, str) and value == "auto":
         return (torch.device("cuda" if torch.cuda.is_available() else "cpu"),)
-    named = [value] if isinstance(value, (str, torch.device)) else list(value)
-    if not named:
-        raise ValueError("device must name at least one device, got an empty list")
     try:
+        named = [value] if isinstance(value, (str, torch.device)) else list(value)
         devices = tuple(torch.device(name) for name in named)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device must be 'auto', a torch device such as 'cpu' or 'cuda:0', or a list of "
             f"them, got {value!r}"
         ) from error
+    if not devices:
+        raise ValueError("device must name at least one device, got an empty list")
     for device in devices:
+        if device.type == "meta":
+            raise ValueError("device must hold numbers, got 'meta'")
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(
                 f"device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA "
@@ -587,8 +656,12 @@ def _dtype(module: nn.Module, value: torch.dtype | None) -> torch.dtype:
             (weight.dtype for weight in module.parameters() if weight.is_floating_point()),
             torch.get_default_dtype(),
         )
-    if not isinstance(value, torch.dtype) or not value.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point torch dtype or None, got {value!r}")
+        return value if value in _DTYPES else torch.float32
+    if value not in _DTYPES:
+        raise TypeError(
+            f"dtype must be torch.float32, torch.float64 or None, got {value!r}: shorter ones are "
+            "too coarse to measure geometry with"
+        )
     return value
 
 
@@ -600,7 +673,12 @@ def _channel_values(
     *,
     positive: bool = False,
 ) -> Tensor:
-    numbers = torch.as_tensor(default if value is None else value, dtype=torch.float64).flatten()
+    try:
+        numbers = torch.as_tensor(
+            default if value is None else value, dtype=torch.float64
+        ).flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{argument} must hold numbers, got {value!r}") from error
     if numbers.numel() not in (1, channels) or not bool(torch.isfinite(numbers).all()):
         raise ValueError(
             f"{argument} must be one finite number or one for each of the {channels} channels, "
@@ -657,6 +735,15 @@ def _device_of(x: Any) -> torch.device:
 
 def _shape_of(x: Any) -> tuple[int, ...]:
     return tuple(getattr(x, "shape", ()))
+
+
+def _plain_attributes(part: nn.Module) -> list[tuple[str, Any]]:
+    """Settings of a module that are no tensors, such as a stride or a threshold."""
+    return sorted(
+        (name, value)
+        for name, value in vars(part).items()
+        if not name.startswith("_") and isinstance(value, (bool, int, float, str, tuple))
+    )
 
 
 def _bytes_of(value: Tensor) -> bytes:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geoexplorer.classifier import Classifier, Cost
@@ -54,14 +55,21 @@ class Provenance(Stored):
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = ""
     dtype: str = ""
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)  # bounds, mean, std
     cost: Cost = field(default_factory=Cost)
     seconds: float = 0.0
     created: str = ""  # ISO 8601, UTC
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+R = TypeVar("R")
+
+
 class Recorder:
     """Takes down how a result is made, from the moment it is created.
+
+    What other threads compute with the same classifier does not count, nor what is done
+    between the steps of a generator that :meth:`watch` was given.
 
     Examples
     --------
@@ -77,9 +85,27 @@ class Recorder:
     def __init__(self, clf: Classifier, function: str, **options: Any) -> None:
         self._clf = clf
         self._function = function
-        self._options = options
-        self._cost = clf.cost
-        self._start = time.monotonic()
+        self._options = {name: _plain(value) for name, value in options.items()}
+        self._cost = Cost()
+        self._seconds = 0.0
+        self._resume()
+
+    def watch(self, steps: Iterator[R]) -> Iterator[R]:
+        """The same steps, with the clock stopped in between."""
+        self._pause()
+
+        def watched() -> Iterator[R]:
+            while True:
+                self._resume()
+                try:
+                    result = next(steps)
+                except StopIteration:
+                    return
+                finally:
+                    self._pause()
+                yield result
+
+        return watched()
 
     def provenance(self) -> Provenance:
         """What has been spent so far, and on what."""
@@ -91,11 +117,20 @@ class Recorder:
             options=self._options,
             device=", ".join(map(str, clf.devices)),
             dtype=str(clf.dtype),
-            cost=clf.cost - self._cost,
-            seconds=time.monotonic() - self._start,
+            preprocessing=clf.preprocessing,
+            cost=self._cost + (clf.thread_cost - self._resumed_cost),
+            seconds=self._seconds + (time.monotonic() - self._resumed),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             versions=_versions(),
         )
+
+    def _resume(self) -> None:
+        self._resumed_cost = self._clf.thread_cost
+        self._resumed = time.monotonic()
+
+    def _pause(self) -> None:
+        self._cost += self._clf.thread_cost - self._resumed_cost
+        self._seconds += time.monotonic() - self._resumed
 
 
 S = TypeVar("S", bound="Result")
@@ -168,12 +203,8 @@ class BatchResult(Result):
         return next(len(value) for value in self._rows().values())
 
     def __getitem__(self: B, index: Any) -> B:
-        if isinstance(index, (int, np.integer)):
-            count = len(self)
-            if not -count <= index < count:
-                raise IndexError(f"index {index} is out of range for {count} images")
-            index = slice(index % count, index % count + 1)
-        chosen: dict[str, Any] = {name: rows[index] for name, rows in self._rows().items()}
+        positions = torch.from_numpy(_positions(len(self), index))
+        chosen: dict[str, Any] = {name: rows[positions] for name, rows in self._rows().items()}
         return dataclasses.replace(self, **chosen)
 
     def __iter__(self: B) -> Iterator[B]:
@@ -185,6 +216,24 @@ class BatchResult(Result):
             for item in dataclasses.fields(self)
             if isinstance(value := getattr(self, item.name), Tensor)
         }
+
+
+def _positions(count: int, index: Any) -> NDArray[np.int64]:
+    """Row numbers that an index of any usual kind means."""
+    if isinstance(index, Tensor):
+        index = index.cpu().numpy()
+    if index is None or isinstance(index, (bool, np.bool_)):
+        raise IndexError(f"a batch of {count} images cannot be indexed with {index!r}")
+    try:
+        chosen = np.arange(count)[index]
+    except IndexError as error:
+        raise IndexError(f"index {index!r} is out of range for {count} images") from error
+    return np.array(chosen).reshape(-1)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists in place of arrays, so that an option can be written as JSON."""
+    return value.tolist() if isinstance(value, (Tensor, np.ndarray, np.generic)) else value
 
 
 def _versions() -> dict[str, str]:
@@ -218,7 +267,8 @@ def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             item.name: _encode(getattr(value, item.name), arrays)
             for item in dataclasses.fields(value)
         }
-        return {"type": type(value).__name__, "fields": fields}
+        kind = type(value)
+        return {"type": kind.__name__, "module": kind.__module__, "fields": fields}
     if isinstance(value, Mapping):
         return {"mapping": {str(key): _encode(item, arrays) for key, item in value.items()}}
     if isinstance(value, (tuple, list)):
@@ -235,7 +285,9 @@ def _decode(tree: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]])
     if kind == "array":
         return np.array(arrays[value])
     if kind == "type":
-        fields = rest[0][1]
+        (_, module), (_, fields) = rest
+        if value not in Stored.known and module.startswith("geoexplorer."):
+            import_module(module)  # registers the type
         return Stored.known[value](**{name: _decode(item, arrays) for name, item in fields.items()})
     if kind == "mapping":
         return {name: _decode(item, arrays) for name, item in value.items()}

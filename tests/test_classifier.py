@@ -1,5 +1,7 @@
 """The classifier: units, checks, chunks, counters, and leaving the caller's things alone."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -116,7 +118,13 @@ def test_chunks_change_nothing(module, images, chunk_size):
 
 def test_several_devices_share_a_batch(module, images):
     clf = make(module, device=["cpu", "cpu"], chunk_size=2)
+    seen = [0, 0]
+    for index, network in enumerate(clf._networks):
+        network.register_forward_hook(
+            lambda _, args, __, index=index: seen.__setitem__(index, seen[index] + len(args[0]))
+        )
     assert torch.allclose(clf.logits(images), module(images), atol=1e-6)
+    assert seen == [4, 3]
 
 
 def test_out_of_memory_halves_the_chunk(images):
@@ -129,6 +137,60 @@ def test_out_of_memory_halves_the_chunk(images):
     clf = make(Small().eval(), chunk_size=64)
     assert clf.logits(images.repeat(5, 1, 1, 1)).shape == (35, 4)
     assert clf.chunk_size == 4
+
+
+def test_threads_that_run_out_of_memory_together_halve_once(images):
+    barrier = threading.Barrier(2)
+
+    class Small(Linear):
+        def forward(self, x):
+            if len(x) > 32:
+                barrier.wait(10)
+                raise torch.OutOfMemoryError("no room")
+            return super().forward(x)
+
+    clf = make(Small().eval(), chunk_size=64)
+    batch = images.repeat(10, 1, 1, 1)
+    threads = [threading.Thread(target=clf.logits, args=(batch,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clf.chunk_size == 32
+
+
+def test_logits_of_another_type_come_in_the_classifiers(images):
+    clf = make(wrapped(lambda out: out.half()))
+    assert clf.logits(images).dtype == torch.float32
+    assert clf.margin_gradient(images, 0, 1)[0].dtype == torch.float32
+
+
+def test_a_half_precision_network_is_computed_in_float32(images):
+    clf = make(Linear().half().eval())
+    assert clf.dtype == torch.float32
+    assert clf.logits(images).dtype == torch.float32
+
+
+def test_the_fingerprint_sees_settings_that_are_no_weights():
+    class Scaled(Linear):
+        def __init__(self, scale):
+            super().__init__()
+            torch.nn.init.ones_(self.layer.weight)
+            torch.nn.init.ones_(self.layer.bias)
+            self.scale = scale
+            self.register_buffer("shift", torch.tensor(float(scale)), persistent=False)
+
+        def forward(self, x):
+            return self.scale * super().forward(x)
+
+    assert make(Scaled(1.0).eval()).fingerprint != make(Scaled(2.0).eval()).fingerprint
+
+
+def test_a_score_with_tensors_of_its_own_is_cut_into_the_same_chunks(module, images):
+    clf = make(module, chunk_size=4)
+    weights = torch.arange(7.0)
+    values, _ = clf.gradient(images, lambda logits, w: w * logits[:, 0], weights)
+    assert torch.allclose(values, weights * clf.logits(images)[:, 0], atol=1e-5)
 
 
 def test_out_of_memory_for_one_image_is_reported(module, images):
@@ -191,6 +253,10 @@ class TestBadNetworks:
         with pytest.raises(TypeError, match="got dict"):
             make(wrapped(lambda out: {"logits": out}))
 
+    def test_no_gradient(self):
+        with pytest.raises(ValueError, match="no gradient with respect to the images"):
+            make(wrapped(lambda out: out.detach()))
+
     def test_not_finite(self):
         with pytest.raises(ValueError, match="NaN or infinite logits"):
             make(wrapped(lambda out: out / 0))
@@ -212,6 +278,10 @@ class TestBadNetworks:
         ({"device": "cuda:99"}, "device 'cuda:99' was asked for"),
         ({"device": "toaster"}, "device must be 'auto'"),
         ({"device": []}, "at least one device"),
+        ({"device": None}, "device must be 'auto'"),
+        ({"device": "meta"}, "device must hold numbers"),
+        ({"input_shape": 32}, "input_shape must be"),
+        ({"mean": "a"}, "mean must hold numbers"),
         ({"chunk_size": 0}, "chunk_size must be a positive integer"),
     ],
 )
@@ -220,9 +290,10 @@ def test_bad_options(module, options, message):
         make(module, **options)
 
 
-def test_bad_dtype(module):
-    with pytest.raises(TypeError, match="floating-point torch dtype"):
-        make(module, dtype=torch.int64)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, "float32"])
+def test_bad_dtype(module, dtype):
+    with pytest.raises(TypeError, match=r"dtype must be torch\.float32, torch\.float64 or None"):
+        make(module, dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +305,7 @@ def test_bad_dtype(module):
         (torch.full(SHAPE, float("nan")), ValueError, "NaN or infinite"),
         (torch.full(SHAPE, float("inf")), ValueError, "NaN or infinite"),
         (torch.rand(SHAPE) * 255, ValueError, "other units"),
+        (torch.rand(SHAPE).mul(16).round(), ValueError, "other units"),
         (torch.zeros(SHAPE, dtype=torch.uint8), TypeError, "scale 8-bit images"),
         ([[1.0]], TypeError, "must be a float tensor of images, got list"),
     ],
@@ -259,6 +331,7 @@ def test_points_somewhat_outside_the_bounds_are_welcome(module):
         (-1, ValueError, "own must be between 0 and 3"),
         (torch.zeros(3, dtype=torch.int64), ValueError, "one for each of the 7 images"),
         (0.5, TypeError, "own must hold integers"),
+        ("1", TypeError, "own must hold integers"),
         (torch.zeros(7), TypeError, "own must hold integers"),
     ],
 )

@@ -1,5 +1,8 @@
 """The base of all results: saving, loading, indexing, provenance."""
 
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from geoexplorer.classifier import Classifier, Cost
+from geoexplorer.geometry.boundary import nearest_boundary
 from geoexplorer.jobs import Progress
 from geoexplorer.results import BatchResult, Provenance, Recorder, Result
 
@@ -91,8 +95,51 @@ def test_a_batch_indexes_like_one(rows):
     assert rows[torch.tensor([True, False, False, True])].values.tolist() == [0.0, 3.0]
     assert [len(row) for row in rows] == [1, 1, 1, 1]
     assert rows[0].names == rows.names
+    assert rows[torch.tensor(1)].pixels.shape == (1, 1, 2, 2)
+    assert rows[np.array([2, 0])].values.tolist() == [2.0, 0.0]
+    assert rows[::-1].values.tolist() == [3.0, 2.0, 1.0, 0.0]
     with pytest.raises(IndexError, match="index 4 is out of range for 4 images"):
         rows[4]
+    for wrong in (None, True):
+        with pytest.raises(IndexError, match="cannot be indexed with"):
+            rows[wrong]
+
+
+def test_loading_does_not_depend_on_what_was_imported(tmp_path):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    nearest_boundary(clf, torch.rand(2, 1, 2, 2), seed=np.int64(3)).save(tmp_path / "b.npz")
+    code = (
+        "from geoexplorer.results import Result; import sys;"
+        "print(type(Result.load(sys.argv[1])).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "b.npz"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "BoundaryPoints"
+
+
+def test_only_the_steps_themselves_count():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    x = torch.rand(3, 1, 2, 2)
+    recorder = Recorder(clf, "f")
+
+    def work():
+        for _ in range(2):
+            clf.logits(x)
+            yield recorder.provenance().cost.forwards
+
+    counted = []
+    other = threading.Thread(target=clf.logits, args=(x,))
+    for forwards in recorder.watch(work()):
+        counted.append(forwards)
+        clf.logits(x)
+    other.start()
+    other.join()
+    assert counted == [3, 6]
+    assert recorder.provenance().cost.forwards == 6
+    assert clf.cost.forwards == 15
 
 
 def test_provenance_says_how(tmp_path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ _FINAL_TOLERANCE = 1e-6  # relative width of the bracket around z
 _ROUNDING_STEPS = 4  # of the largest logit: the noise in a difference of two logits
 _CLEARING_ROUNDS = 6
 _FINAL_GROWTH, _FINAL_ROUNDS = 1.001, 24
+_LEAST_NEWS = 0.05  # share of the work between two intermediate results
 _BLOCK_BYTES = 256 * 2**20  # search state held at once
 
 
@@ -125,12 +126,13 @@ def nearest_boundary_steps(
 
     Images that were not searched yet are not ``converged`` in the partial results.
     """
+    seed = operator.index(seed)
     if effort not in _ACCEPTED_EFFORTS:
         raise ValueError(f"effort must be one of {_ACCEPTED_EFFORTS}, got {effort!r}")
     if effort == "deepfool" and bounded:
         raise ValueError("effort='deepfool' knows no bounds; choose another with bounded=True")
     recorder = Recorder(
-        clf, "nearest_boundary", other=_plain(other), effort=effort, bounded=bounded, seed=seed
+        clf, "nearest_boundary", other=other, effort=effort, bounded=bounded, seed=seed
     )
     images = clf.prepare(x)
     if bounded:
@@ -152,13 +154,14 @@ def nearest_boundary_steps(
         torch.full_like(own, ANY) if across is None else across,
         (clf.bounds[0] - flat, clf.bounds[1] - flat) if bounded else None,
     )
-    return _search(rays, effort, seed, recorder)
+    return recorder.watch(_search(rays, effort, seed, recorder))
 
 
 def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[BoundaryPoints]:
     settled = _Settled.none(rays)
     indices = torch.arange(len(rays), device=rays.images.device)
     blocks = torch.split(indices, _block_size(rays, effort))
+    shown = 0.0
     for index, rows in enumerate(blocks):
         if effort == "deepfool":
             stages = iter([(1.0, deepfool_offsets(rays[rows]))])
@@ -167,7 +170,8 @@ def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[
         for share, offsets in stages:
             settled.settle(rows, offsets)
             fraction = (index + share) / len(blocks)
-            if fraction < 1.0:
+            if shown + _LEAST_NEWS <= fraction < 1.0:
+                shown = fraction
                 message = f"boundary points, block {index + 1} of {len(blocks)}"
                 yield settled.result(recorder, Progress(fraction, message))
     yield settled.result(recorder, Progress())
@@ -207,11 +211,13 @@ class _Settled:
         open_ = hidden(part.logits(inside), part.own, part.other) <= 0
         reached = crossing.found & (across != part.own) & wanted & open_
         rows, across = rows[reached], across[reached]
-        self.points[rows] = self.rays.images[rows] + outside[reached]
+        points = self.rays.images[rows] + outside[reached]
+        self.points[rows] = points if self.rays.box is None else points.clamp(*self.rays.clf.bounds)
         self.widths[rows] = (outside - inside)[reached].norm(dim=1)
         self.across[rows] = across
         settled = replace(self.rays[rows], other=across, box=None)
-        _, _, self.normals[rows] = settled.linearise(outside[reached])
+        _, distances, normals = settled.linearise(outside[reached])
+        self.normals[rows] = torch.where(distances.isfinite()[:, None], normals, math.nan)
 
     def result(self, recorder: Recorder, progress: Progress) -> BoundaryPoints:
         """The points as a result, on the CPU."""
@@ -220,16 +226,16 @@ class _Settled:
         distances = perturbations.norm(dim=1)
         alignment = -(perturbations * self.normals).sum(1) / distances
         return BoundaryPoints(
-            images=images.reshape(shape).cpu(),
-            points=self.points.reshape(shape).cpu(),
-            perturbations=perturbations.reshape(shape).cpu(),
-            distances=distances.nan_to_num(math.inf).cpu(),
-            own=self.rays.own.cpu(),
-            other=self.across.cpu(),
-            normals=self.normals.reshape(shape).cpu(),
-            alignment=alignment.cpu(),
-            residual=self.widths.cpu(),
-            converged=self.widths.isfinite().cpu(),
+            images=_kept(images.reshape(shape)),
+            points=_kept(self.points.reshape(shape)),
+            perturbations=_kept(perturbations.reshape(shape)),
+            distances=_kept(distances.nan_to_num(math.inf)),
+            own=_kept(self.rays.own),
+            other=_kept(self.across),
+            normals=_kept(self.normals.reshape(shape)),
+            alignment=_kept(alignment),
+            residual=_kept(self.widths),
+            converged=_kept(self.widths.isfinite()),
             provenance=recorder.provenance(),
             progress=progress,
         )
@@ -251,9 +257,14 @@ def _clear_of_rounding(rays: Rays, outside: Tensor, offsets: Tensor) -> tuple[Te
         doubtful = level(logits, rays.own, rays.other) > -noise
         if not bool(doubtful.any()):
             break
-        further = torch.maximum(4 * beyond, noise / rays.start_levels)
-        beyond = torch.where(doubtful, further.nan_to_num(0.0, posinf=0.0), beyond)
+        further = torch.maximum(4 * beyond, (noise / rays.start_levels).clamp_max(1.0))
+        beyond = torch.where(doubtful, further, beyond)
     return found, logits
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """A copy on the CPU: what is found later must not change a result that was given."""
+    return tensor.to("cpu", copy=True)
 
 
 def _finite(rows: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,13 +280,9 @@ def _block_size(rays: Rays, effort: str) -> int:
 
 def _require_within_bounds(images: Tensor, bounds: tuple[float, float]) -> None:
     lowest, highest = (float(value) for value in torch.aminmax(images))
-    low, high = bounds
+    low, high = torch.tensor(bounds, dtype=images.dtype).tolist()  # as images can hold them
     if lowest < low or highest > high:
         raise ValueError(
             f"x must lie within the bounds [{low:g}, {high:g}] when bounded=True, but holds "
             f"values from {lowest:g} to {highest:g}"
         )
-
-
-def _plain(other: int | Tensor | None) -> Any:
-    return other.tolist() if isinstance(other, Tensor) else other

@@ -58,7 +58,7 @@ class Effort:
     @property
     def vectors(self) -> int:
         """Vectors of the input's size that the search of one image holds at once."""
-        return max(self.starts * (_LINEARISATIONS + 8), 2 * self.rivals)
+        return max(self.starts * (_LINEARISATIONS + _LINEARISATIONS_OF_THIRDS + 8), 2 * self.rivals)
 
 
 EFFORTS = {
@@ -69,8 +69,10 @@ EFFORTS = {
 }
 
 _LINEARISATIONS = 4  # kept for each image
+_LINEARISATIONS_OF_THIRDS = 8  # likewise, of third classes that are to be kept down
 _MARCH = 20  # steps toward a first crossing where no ray toward a class crosses
 _RANDOM_DIRECTIONS = 8  # tried for each image where the march fails too
+_LEAST_STEP = 1e-6  # of a ray, root mean square over the pixels
 _RANDOM_START = 0.01  # first step along them, root mean square over the pixels
 # A ray is followed from well short of the linearised boundary, to find its first crossing.
 _SCOUT_FIRST, _SCOUT_GROWTH, _SCOUT_ROUNDS = 0.4, 1.5, 28
@@ -173,7 +175,10 @@ def _toward_classes(rays: Rays, count: int) -> Tensor:
     levels = (logits.gather(1, own) - logits.gather(1, rivals)).clamp_min(0.0)
     gradients = jacobian[:, :1] - jacobian[:, 1:]
     norms = gradients.norm(dim=2)
-    lengths = torch.where(norms > 0, levels / norms, math.inf)
+    # From an image on the boundary itself a ray needs some length to have a direction.
+    low, high = rays.clf.bounds
+    least = _LEAST_STEP * (high - low) * math.sqrt(rays.images.shape[1])
+    lengths = torch.where(norms > 0, (levels / norms).clamp_min(least), math.inf)
     nearest = lengths.argsort(1)
     steps: Tensor = -gradients * (lengths / norms)[:, :, None]
     return steps.gather(1, nearest[:, :, None].expand(-1, -1, steps.shape[2]))
@@ -260,12 +265,14 @@ class _Search:
     normals: Tensor  # (n, m, d): of the linearisations
     levels: Tensor  # (n, m): their values at the image
     multipliers: Tensor  # (n, m)
-    oldest: int = 0
+    kept_down: Tensor  # (n,): linearisations of third classes made so far
+    steps: int = 0
 
     @classmethod
     def started(cls, rays: Rays, offsets: Tensor) -> _Search:
         n, d = offsets.shape
-        m = _LINEARISATIONS if _any_class(rays) else rays.clf.n_classes + _LINEARISATIONS
+        thirds = 0 if _any_class(rays) else _LINEARISATIONS_OF_THIRDS
+        m = _LINEARISATIONS + thirds
         return cls(
             rays=rays,
             anchor=offsets,
@@ -275,6 +282,7 @@ class _Search:
             normals=offsets.new_zeros(n, m, d),
             levels=offsets.new_full((n, m), -math.inf),
             multipliers=offsets.new_zeros(n, m),
+            kept_down=torch.zeros_like(rays.own),
         )
 
     def __getitem__(self, rows: Tensor) -> _Search:
@@ -287,15 +295,19 @@ class _Search:
             self.normals[rows],
             self.levels[rows],
             self.multipliers[rows],
-            self.oldest,
+            self.kept_down[rows],
+            self.steps,
         )
 
     def step(self) -> None:
         rays = self.rays
         logits, distances, normals = rays.linearise(self.place)
         self._drop_violated()
-        self._remember(distances, normals)
+        everywhere = torch.arange(len(rays), device=normals.device)
+        turn = torch.full_like(everywhere, self.steps % _LINEARISATIONS)
+        self._remember(everywhere, turn, distances, normals)
         self._keep_third_class_down(logits)
+        self.steps += 1
         shortest, self.multipliers = shortest_offset(
             self.normals, self.levels, self.multipliers, box=rays.box
         )
@@ -317,17 +329,16 @@ class _Search:
         )
         self.feasible = self.feasible | usable
 
-    def _remember(self, distances: Tensor, normals: Tensor) -> None:
-        """Put the half-space ``distance + normal (p - place) <= 0`` in place of the oldest."""
-        k = self.oldest
-        levels = distances - (normals * self.place).sum(1)
-        self.normals[:, k] = normals
-        self.levels[:, k] = torch.where(levels.isfinite(), levels, -math.inf)
-        self.multipliers[:, k] = 0.0
-        self.oldest = (k + 1) % self.normals.shape[1]
+    def _remember(self, rows: Tensor, slots: Tensor, distances: Tensor, normals: Tensor) -> None:
+        """Keep half-spaces ``distance + normal (p - place) <= 0`` of some images, one for each."""
+        levels = distances - (normals * self.place[rows]).sum(1)
+        usable = levels.isfinite()
+        self.normals[rows, slots] = torch.where(usable[:, None], normals, 0.0)
+        self.levels[rows, slots] = torch.where(usable, levels, -math.inf)
+        self.multipliers[rows, slots] = 0.0
 
     def _drop_violated(self) -> None:
-        excess = self.levels + (self.normals @ self.anchor[:, :, None])[:, :, 0]
+        excess = self.levels + (self.normals * self.anchor[:, None]).sum(2)
         violated = excess > _VIOLATION * self.anchor.norm(dim=1, keepdim=True)
         self.levels[violated & self.feasible[:, None]] = -math.inf
 
@@ -335,13 +346,14 @@ class _Search:
         rays = self.rays
         if _any_class(rays) or rays.clf.n_classes == 2:
             return
-        distances = torch.full_like(self.share, -math.inf)
-        normals = torch.zeros_like(self.place)
         rows = _rows(hidden(logits, rays.own, rays.other) > 0)
         if len(rows) == 0:
             return
-        _, distances[rows], normals[rows] = rays[rows].linearise(self.place[rows], hidden)
-        self._remember(distances + _CLEARANCE * self.place.norm(dim=1), normals)
+        place = self.place[rows]
+        _, distances, normals = rays[rows].linearise(place, hidden)
+        slots = _LINEARISATIONS + self.kept_down[rows] % _LINEARISATIONS_OF_THIRDS
+        self._remember(rows, slots, distances + _CLEARANCE * place.norm(dim=1), normals)
+        self.kept_down[rows] += 1
 
 
 def _is_boundary(rays: Rays, offsets: Tensor) -> Tensor:

@@ -38,6 +38,14 @@ class Plane(Stored):
     v_name: str = "v"
     marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # name -> (x, y)
 
+    def __post_init__(self) -> None:
+        _require_same_shape(origin=self.origin, u=self.u, v=self.v)
+        axes = torch.stack([self.u, self.v]).flatten(1).double()
+        if not torch.allclose(axes @ axes.T, torch.eye(2, dtype=torch.float64), atol=1e-4):
+            raise ValueError(
+                "u and v must be orthonormal; Plane.spanned makes a plane of any two directions"
+            )
+
     @staticmethod
     def through(a: Tensor, b: Tensor, c: Tensor) -> Plane:
         """The plane through three images ``(C, H, W)``: origin a, u along b - a, v toward c.
@@ -109,10 +117,11 @@ class Plane(Stored):
 
     def points(self, coordinates: Tensor) -> Tensor:
         """Images ``(n, C, H, W)`` at plane coordinates ``(n, 2)``, on the coordinates' device."""
-        axes = torch.stack([self.u, self.v]).flatten(1).to(coordinates.device)
-        origin = self.origin.flatten().to(coordinates.device)
-        points = torch.addmm(origin, coordinates.to(axes.dtype), axes)
-        return points.reshape(-1, *self.origin.shape)
+        x, y = coordinates.to(self.u.dtype).reshape(-1, 2, 1, 1, 1).unbind(1)
+        origin, u, v = (part.to(coordinates.device) for part in (self.origin, self.u, self.v))
+        # Not a matrix product: on a GPU that may be rounded to far fewer digits.
+        points: Tensor = origin + x * u + y * v
+        return points
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Plane coordinates ``(n, 2)``, float64, of the projections of images ``(n, C, H, W)``."""

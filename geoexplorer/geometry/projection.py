@@ -59,7 +59,8 @@ def shortest_offset(
 def _without_box(
     normals: Tensor, levels: Tensor, multipliers: Tensor, sweeps: int
 ) -> tuple[Tensor, Tensor]:
-    gram = normals @ normals.mT
+    # Sums of products here and below, not matrix products, which a GPU may round to few digits.
+    gram = torch.stack([(normals * row[:, None]).sum(2) for row in normals.unbind(1)], dim=1)
     slopes = gram.diagonal(dim1=1, dim2=2).clamp_min(_TINY)
     multipliers = multipliers.clone()
     for _ in range(sweeps):
@@ -93,4 +94,4 @@ def _within_box(
 
 
 def _combination(weights: Tensor, vectors: Tensor) -> Tensor:
-    return (weights[:, None] @ vectors)[:, 0]
+    return (weights[:, :, None] * vectors).sum(1)

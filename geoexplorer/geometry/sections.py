@@ -156,7 +156,8 @@ def cross_section_steps(
         refine=refine,
         tolerance=float(tolerance),
     )
-    return _steps(_Sampler(clf, plane, shape, window), recorder, refine, float(tolerance))
+    sampler = _Sampler(clf, plane, shape, window)
+    return recorder.watch(_steps(sampler, recorder, refine, float(tolerance)))
 
 
 class _Sampler:

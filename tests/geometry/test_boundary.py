@@ -294,6 +294,49 @@ def test_steps_get_better_and_end_like_the_plain_call(digits):
     assert torch.equal(parts[-1].points, nearest_boundary(clf, x[:5], effort="accurate").points)
 
 
+def test_a_result_that_was_given_does_not_change_any_more(digits):
+    clf, x = digits
+    x = x[:4].clone()
+    parts = list(nearest_boundary_steps(clf, x, effort="accurate"))
+    assert len(parts) > 1
+    for part in parts:
+        assert torch.equal(part.points - part.images, part.perturbations)
+        assert torch.allclose(part.perturbations.flatten(1).norm(dim=1), part.distances)
+    before = parts[-1].images.clone()
+    x.zero_()
+    assert torch.equal(parts[-1].images, before)
+
+
+def test_an_image_on_the_boundary_itself():
+    module = analytic.HalfSpace(gaussian(1, SHAPE)[0], 0.0)
+    found = nearest_boundary(classifier(module), torch.zeros(SHAPE).double())
+    assert found.converged.all()
+    assert float(found.distances) < 1e-3
+
+
+def test_toward_a_class_of_a_thousand():
+    module = analytic.Linear(gaussian(1000, SHAPE, seed=4), torch.zeros(1000))
+    clf = classifier(module)
+    x = uniform(1, SHAPE, seed=2)
+    runner_up = int(clf.logits(x).topk(2).indices[0, 1])
+    found = nearest_boundary(clf, x, runner_up)
+    assert found.converged.all()
+    assert int(clf.labels(found.points)) == runner_up
+
+
+def test_bounds_that_float32_cannot_hold():
+    clf = gx.Classifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval(),
+        input_shape=SHAPE,
+        bounds=(-2.1179, 2.64),
+        device="cpu",
+    )
+    x = (uniform(5, SHAPE, dtype=torch.float32) * 6 - 3).clamp(-2.1179, 2.64)
+    found = nearest_boundary(clf, x, bounded=True)
+    reached = found.points[found.converged]
+    assert torch.equal(reached, reached.clamp(-2.1179, 2.64))
+
+
 class Plateau(nn.Module):
     """Logits that are constant near the image, and cross at a radius from the origin."""
 

@@ -105,6 +105,11 @@ def test_parallel_directions(abc, factor):
         Plane.spanned(abc[0], abc[1], factor * abc[1])
 
 
+def test_a_plane_of_axes_that_are_not_orthonormal(abc):
+    with pytest.raises(ValueError, match="u and v must be orthonormal"):
+        Plane(*abc)
+
+
 def test_zero_direction(abc):
     with pytest.raises(ValueError, match="direction u must be a finite vector other than zero"):
         Plane.spanned(abc[0], torch.zeros(SHAPE), abc[1])

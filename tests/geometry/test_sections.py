@@ -354,7 +354,7 @@ def test_logits_that_are_not_finite_in_the_window_are_reported():
             total = x.flatten(1).sum(dim=1)
             return torch.stack([torch.exp(200 * total.abs()), total], dim=1)
 
-    clf = Classifier(Overflowing().eval(), input_shape=(1, 1, 1), bounds=(0.0, 0.1), device="cpu")
-    plane = Plane(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.ones(1, 1, 1))
+    clf = Classifier(Overflowing().eval(), input_shape=(1, 1, 2), bounds=(0.0, 0.1), device="cpu")
+    plane = Plane.spanned(torch.zeros(1, 1, 2), *torch.eye(2).reshape(2, 1, 1, 2))
     with pytest.raises(ValueError, match="NaN or infinite logits in this window"):
         cross_section(clf, plane, extent=5.0, resolution=8)
