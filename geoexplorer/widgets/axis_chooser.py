@@ -11,6 +11,7 @@ from geoexplorer.widgets.axes import KINDS, Axis
 from geoexplorer.widgets.errors import guarded
 from geoexplorer.widgets.help import help_button
 from geoexplorer.widgets.panel import Host
+from geoexplorer.widgets.quiet import Quiet
 
 __all__ = ["AxisChooser"]
 
@@ -21,12 +22,13 @@ Option = tuple[str, str]  # what it says, and its value; ipywidgets cannot choos
 class AxisChooser:
     """Shows an axis and calls ``chosen`` with another one when a person changes it."""
 
-    def __init__(self, title: str, term: str, host: Host, chosen: Callable[[Axis], None]) -> None:
+    def __init__(self, title: str, host: Host, chosen: Callable[[Axis], None]) -> None:
         self.errors = host.errors
         self._host = host
         self._chosen = chosen
         self._axis = Axis(next(iter(KINDS)))
-        self._showing = False  # a change made by the program is none of the person's
+        self._showing = Quiet()
+        self._picking = False
         self.kind = ipywidgets.Dropdown(options=list(KINDS))
         self.controls: dict[str, ipywidgets.Widget] = {
             "other": ipywidgets.Dropdown(options=[("runner-up", "")]),
@@ -38,10 +40,11 @@ class AxisChooser:
             "name": ipywidgets.Dropdown(options=[("none yet", "")]),
         }
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
-        label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(term)}</span>')
+        self._title = title
+        self.label = ipywidgets.HTML()
         for name, control in {"kind": self.kind, **self.controls, "reroll": self.reroll}.items():
             control.add_class(f"gx-axis-{name}")
-        self.widget = ipywidgets.HBox([label, self.kind, *self.controls.values(), self.reroll])
+        self.widget = ipywidgets.HBox([self.label, self.kind, *self.controls.values(), self.reroll])
         self.widget.add_class("gx-field")
         self.kind.observe(self._kind_changed, "value")
         for name, control in self.controls.items():
@@ -53,8 +56,11 @@ class AxisChooser:
     def show(self, axis: Axis) -> None:
         """Show an axis."""
         self._axis = axis
-        self._showing = True
-        try:
+        if self._picking:
+            self._picking = False
+            self._host.pick(None)
+        self.label.value = f'<span class="gx-label">{self._title} {help_button(axis.kind)}</span>'
+        with self._showing:
             self.kind.value = axis.kind
             for name, control in self.controls.items():
                 there = name in axis.parameters
@@ -64,13 +70,10 @@ class AxisChooser:
                 elif there:
                     _set_value(control, axis.parameters[name])
             self.reroll.layout.display = "" if "seed" in axis.parameters else "none"
-        finally:
-            self._showing = False
 
     def offer(self, class_names: Iterable[str], saved: Iterable[str]) -> None:
         """Say which classes and which saved directions there are."""
-        self._showing = True
-        try:
+        with self._showing:
             classes: list[tuple[str, str | None]] = [
                 ("runner-up", ""),
                 *((name, name) for name in class_names),
@@ -82,8 +85,6 @@ class AxisChooser:
                 if control.options != tuple(options):
                     control.options = options
                     _set_value(control, self._axis.parameters.get(name))
-        finally:
-            self._showing = False
 
     @guarded
     def _kind_changed(self, change: Any) -> None:
@@ -111,11 +112,16 @@ class AxisChooser:
 
     @guarded
     def _pick(self, button: Any) -> None:
+        if self._picking:  # pressed again: never mind
+            self.show(self._axis)
+            return
+        self._picking = True
         button.description = "click an image above"
         self._host.pick(self._picked)
 
     @guarded
     def _picked(self, index: int) -> None:
+        self._picking = False
         self._chosen(Axis(self._axis.kind, {**self._axis.parameters, "image": index}))
 
 

@@ -26,7 +26,7 @@ from geoexplorer.widgets.page import Page
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.panels import PANELS
 from geoexplorer.widgets.saving import FORMATS
-from geoexplorer.widgets.session import MISTAKES, Session, Subject, View
+from geoexplorer.widgets.session import ALL, MISTAKES, Session, Subject, View
 from geoexplorer.widgets.state import (
     read_state,
     require_keys,
@@ -34,6 +34,7 @@ from geoexplorer.widgets.state import (
     tensor_from_json,
     tensor_to_json,
 )
+from geoexplorer.widgets.threads import sparing_a_core
 from geoexplorer.widgets.uploads import fitted_image
 from geoexplorer.widgets.worker import Delivery, Outcome, Task, Urgency, Worker
 
@@ -87,7 +88,11 @@ class Explorer(ipywidgets.VBox):
         self.timings: dict[str, float] = {}
         self.errors = Errors()
         self.worker = Worker(
-            failed=self._failed, started=self._started, ended=self._ended, synchronous=synchronous
+            failed=self._failed,
+            started=self._started,
+            ended=self._ended,
+            around=sparing_a_core,
+            synchronous=synchronous,
         )
         self.session = Session(
             clf, images, network=network, image_set=image_set, device=device,
@@ -326,7 +331,7 @@ class Explorer(ipywidgets.VBox):
         finally:
             self._holding = False
 
-    def _pick(self, picked: Callable[[int], None]) -> None:
+    def _pick(self, picked: Callable[[int], None] | None) -> None:
         self._picking = picked
 
     @guarded
@@ -335,6 +340,7 @@ class Explorer(ipywidgets.VBox):
         image, note = fitted_image(name, data, shape)
         index = self.session.add_image(note, image)
         self._forget()
+        self.selection.shown_class = ALL
         self.selection.image = index
         self.refresh()
 

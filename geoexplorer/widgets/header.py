@@ -12,6 +12,7 @@ from torch import Tensor
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.file_button import FileButton
 from geoexplorer.widgets.gallery import Gallery
+from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import ALL, MISTAKES, Selection, Subject
 
 __all__ = ["Header"]
@@ -49,7 +50,7 @@ class Header(ipywidgets.VBox):
         self.errors = errors
         self._selection = selection
         self._changing = changing
-        self._showing = False
+        self._showing = Quiet()
         self.gallery = Gallery(chosen=chosen, turned=turned)
         self.network = ipywidgets.Dropdown(options=list(selection.networks), description="Network")
         self.images = ipywidgets.Dropdown(options=list(selection.image_sets), description="Images")
@@ -72,25 +73,19 @@ class Header(ipywidgets.VBox):
 
     def show_selection(self) -> None:
         """Show what is selected."""
-        self._showing = True
-        try:
+        with self._showing:
             self.network.value = self._selection.network
             self.images.value = self._selection.images
             if self._selection.shown_class in self.shown_class.options:
                 self.shown_class.value = self._selection.shown_class
-        finally:
-            self._showing = False
 
     def show_subject(self, subject: Subject, added: Sequence[tuple[str, Tensor]]) -> None:
         """Show what belongs to the loaded network and images."""
         names = [] if subject.images.labels is None else list(subject.images.class_names)
         options = (ALL, *((MISTAKES,) if names else ()), *names)
-        self._showing = True
-        try:
+        with self._showing:
             if self.shown_class.options != options:
                 self.shown_class.options = options
-        finally:
-            self._showing = False
         self.show_selection()
         threads = (
             f" · {torch.get_num_threads()} threads" if subject.clf.device.type == "cpu" else ""

@@ -9,15 +9,52 @@ __all__ = ["TERMS", "help_button", "term"]
 
 # term -> (two sentences, formula)
 TERMS = {
-    "across": (
-        "The direction that runs from left to right in the map, as a unit vector in the space of "
-        "all images. The map is flat: it shows the plane that this and the direction “up” span.",
-        "p(s, t) = o + s·u + t·v",
+    # The kinds of axes. Each is a unit vector; what is along Up has no share of Across.
+    "nearest boundary": (
+        "From the image x to the nearest point z at which the predicted class changes. Both lie "
+        "on this axis, a distance of ‖r‖ apart.",
+        "u = r / ‖r‖,  z = x + r",
     ),
-    "up": (
-        "The direction that runs upward in the map; its share along “across” is removed, so that "
-        "the two are at right angles. One step on either axis is the same distance.",
-        "v = (w − ⟨w, u⟩u) / ‖w − ⟨w, u⟩u‖",
+    "normal": (
+        "At right angles to the boundary at z, out of the own region. The map then goes through "
+        "z, and x is marked where it projects onto it.",
+        "u = −n,  n = ∇F(z) / ‖∇F(z)‖",
+    ),
+    "toward a class": (
+        "From the image x to the nearest boundary between its own class and the chosen one. The "
+        "runner-up is the class with the next highest score.",
+        "u = r<sub>k</sub> / ‖r<sub>k</sub>‖,  f<sub>own</sub>(x + r<sub>k</sub>) = "
+        "f<sub>k</sub>(x + r<sub>k</sub>)",
+    ),
+    "toward an image": (
+        "Straight from the image x to another one, at first the nearest of the class across the "
+        "boundary. Choose another by pressing the button and clicking it in the gallery.",
+        "u = (y − x) / ‖y − x‖",
+    ),
+    "random tangent": (
+        "A random direction along the boundary at z, each as likely as any other. The number is "
+        "the seed it is drawn from; ⟳ draws another.",
+        "v = w − ⟨w, n⟩n,  w ~ N(0, I)",
+    ),
+    "loss gradient": (
+        "The direction in which the cross-entropy of the predicted class grows fastest at x. A "
+        "single step along it is the simplest adversarial attack.",
+        "u = ∇ℓ(x) / ‖∇ℓ(x)‖",
+    ),
+    "DCT frequency": (
+        "A wave over the whole image: a product of two cosines with as many half periods down "
+        "(row) and across (column). Small numbers are coarse patterns.",
+        "cos(πi(y + ½)/H) · cos(πj(x + ½)/W)",
+    ),
+    "principal component": (
+        "A direction in which the images of this set differ most. Number 1 is the strongest, and "
+        "each further one is at right angles to those before.",
+        "Cov(x) u<sub>k</sub> = λ<sub>k</sub> u<sub>k</sub>,  λ₁ ≥ λ₂ ≥ …",
+    ),
+    "saved direction": (
+        "A direction that was kept: click a place in the map and press “Keep direction”. It is "
+        "the one from x to that place.",
+        "u = (p − x) / ‖p − x‖",
     ),
     "distance": (
         "How far two images are apart: the root of the sum of their squared differences over all "
@@ -82,7 +119,7 @@ def term(text: str, name: str) -> str:
 
     Examples
     --------
-    >>> term("Across", "across").startswith("Across <button")
+    >>> term("predicted", "own").startswith("predicted <button")
     True
     """
     return f"{escape(text)} {help_button(name)}"

@@ -28,7 +28,7 @@ class Host:
     errors: Errors
     refresh: Callable[..., None]  # compute anew; delay=seconds waits for a newer choice
     report: Callable[[Progress, str], None]  # show progress; on the worker thread
-    pick: Callable[[Callable[[int], None]], None]  # the next image clicked in the gallery
+    pick: Callable[[Callable[[int], None] | None], None]  # gets the next image clicked
     theme: Callable[[], str]  # "light" or "dark"
     painted: Callable[[], None]  # something new is on the screen; for the timings
 

@@ -76,10 +76,11 @@ class Readout(anywidget.AnyWidget):
         if boundary is not None and bool(boundary.converged[0]):
             other = escape(names[int(boundary.other[0])])
             distance, alignment = float(boundary.distances[0]), float(boundary.alignment[0])
-            lines.append(f"{term('nearest boundary:', 'boundary')} {other}, at {distance:.3g}")
+            lines.append(f"{term('nearest boundary', 'boundary')} {other}")
+            lines.append(f"{term('at distance', 'distance')} {distance:.3g}")
             lines.append(f"{term('alignment', 'alignment')} {alignment:.3f}")
         else:
-            lines.append(f"{term('nearest boundary:', 'boundary')} none was reached from here")
+            lines.append(f"{term('nearest boundary', 'boundary')} none was reached from here")
         lines.append(f"{term('scores', 'scores')} softmax of the logits")
         self.facts = "".join(f"<div>{line}</div>" for line in lines)
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -195,7 +195,6 @@ class Session:
         self.report = report
         self._subject_changed = subject_changed
         self._bundled: tuple[str, Classifier] | None = None  # the last one that was loaded
-        self._sets: dict[str, ImageSet] = {}
         self._boundaries: OrderedDict[tuple[Any, ...], BoundaryPoints] = OrderedDict()
         self._predicted: dict[tuple[str, str], Tensor] = {}
 
@@ -331,9 +330,7 @@ class Session:
         if self.is_own_set(name) and self.own_images is not None:
             images = self.own_images
         else:
-            if name not in self._sets:
-                self._sets[name] = load_images(bundled_source(name))
-            images = self._sets[name]
+            images = _bundled_images(name)
         for _, image in self.added.get(name, ()):
             images = images.with_image(image)
         return images
@@ -353,6 +350,12 @@ class Session:
         ranked = gaps.argsort()
         usable = int(torch.isfinite(gaps).sum())
         return int(ranked[int(_LESS_SURE * usable)])
+
+
+@lru_cache(maxsize=len(_BUNDLED))
+def _bundled_images(name: str) -> ImageSet:
+    """A bundled set, the same for all explorers of a process: the shapes take 24 MB."""
+    return load_images(bundled_source(name))
 
 
 def _seconds_of_a_pass(clf: Classifier, images: ImageSet) -> float:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 
@@ -81,6 +82,8 @@ class Worker:
         Called on the worker thread with what a task raised.
     started, ended
         Called on the worker thread around every task, ``ended`` with its outcome.
+    around
+        Makes a context that every task runs in.
     synchronous
         Run every task inside :meth:`submit`, in the calling thread: for tests, and where there
         are no threads. By default only where there are none.
@@ -103,11 +106,13 @@ class Worker:
         failed: Callable[[Task, Exception], None],
         started: Callable[[Task], None] = lambda task: None,
         ended: Callable[[Task, Outcome], None] = lambda task, outcome: None,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
         synchronous: bool | None = None,
     ) -> None:
         self._failed = failed
         self._started = started
         self._ended = ended
+        self._around = around
         self.synchronous = sys.platform == "emscripten" if synchronous is None else synchronous
         self._changed = threading.Condition()
         self._waiting: dict[str, Task] = {}
@@ -270,9 +275,8 @@ class Worker:
                 self._waiting[task.slot] = replace(task, stop=stop, again=False)
             self._changed.notify_all()
 
-    @staticmethod
-    def _perform(task: Task) -> Outcome:
-        with cancellable(task.stop):
+    def _perform(self, task: Task) -> Outcome:
+        with self._around(), cancellable(task.stop):
             deliveries = task.work()
             try:
                 for deliver in deliveries:

@@ -18,6 +18,7 @@ import geoexplorer as gx
 from geoexplorer.widgets import explore
 from geoexplorer.widgets.axes import KINDS
 from geoexplorer.widgets.explorer import Explorer
+from geoexplorer.widgets.help import TERMS
 
 PATIENCE = 120
 
@@ -69,7 +70,8 @@ def test_both_x_and_z_are_right(explorer):
     facts = panel_of(explorer).readout.facts
     own, other = (names[int(each[0])] for each in (view.boundary.own, view.boundary.other))
     assert re.search(rf"predicted <.*</span> {own}, labelled {view.label}</div>", facts)
-    assert f" {other}, at {float(view.boundary.distances[0]):.3g}</div>" in facts
+    assert f"</span> {other}</div>" in facts
+    assert f"</span> {float(view.boundary.distances[0]):.3g}</div>" in facts
 
 
 def test_choosing_another_image_ends_in_another_map(explorer):
@@ -144,6 +146,25 @@ def test_an_image_to_go_toward_is_picked_in_the_gallery(explorer):
     assert panel.shown.view.index == looked_at
     marks = panel.result().plane.marks
     assert any(name.startswith("image 20") for name in marks)
+
+
+def test_picking_an_image_ends_when_another_axis_is_chosen(explorer):
+    panel = panel_of(explorer)
+    panel.across.kind.value = "toward an image"
+    for _ in range(3):  # pick, never mind, pick
+        panel.across.controls["image"].click()
+    panel.across.kind.value = "normal"
+    explorer.header.gallery._receive(None, {"kind": "choose", "index": 20}, [])
+    assert panel.choice.across.kind == "normal"
+    assert panel.shown.view.index == 20
+
+
+def test_every_kind_of_axis_has_its_help():
+    assert set(KINDS) <= set(TERMS)
+    for sentences, formula in TERMS.values():
+        assert sentences.count(". ") == 1
+        assert sentences.endswith(".")
+        assert formula
 
 
 def test_a_zoom_is_computed_in_the_new_window(explorer):

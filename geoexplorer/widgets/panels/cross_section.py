@@ -96,8 +96,8 @@ class CrossSectionPanel(Panel):
             heard=self._hear,
         )
         self.readout = Readout()
-        self.across = AxisChooser("Across", "across", host, partial(self._choose_axis, "across"))
-        self.up = AxisChooser("Up", "up", host, partial(self._choose_axis, "up"))
+        self.across = AxisChooser("Across", host, partial(self._choose_axis, "across"))
+        self.up = AxisChooser("Up", host, partial(self._choose_axis, "up"))
         self.whole = ipywidgets.Button(
             description="auto window", tooltip="Back to the window chosen for you (double click)"
         )
