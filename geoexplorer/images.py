@@ -343,6 +343,8 @@ def _read(path: Path, size: tuple[int, int] | None, channels: int) -> Tensor:
 
     try:
         with Image.open(path) as file:
+            if file.mode.startswith("I"):  # 16 bits, which convert() would clip to 8
+                file = Image.fromarray((np.asarray(file) // 257).astype(np.uint8))
             pixels = np.array(file.convert("L" if channels == 1 else "RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"source: {path} could not be read as an image ({error})") from None

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -236,6 +237,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (Tensor, np.ndarray, np.generic)) else value
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {
         "geoexplorer": _own_version(),

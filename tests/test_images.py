@@ -303,6 +303,12 @@ class TestFiles:
         assert torch.equal(files.images, folder.images.flip(0))
         assert torch.equal(load_images(paths[1]).images, folder.images[1:2])
 
+    def test_sixteen_bits_are_scaled_and_not_clipped(self, tmp_path):
+        ramp = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040
+        Image.fromarray(ramp).save(tmp_path / "ramp.png")
+        images = load_images(tmp_path / "ramp.png", channels=1).images
+        assert np.allclose(images[0, 0].numpy(), ramp / 65535, atol=1 / 255)
+
     def test_grey_file_for_a_grey_network(self, tmp_path):
         path = write(tmp_path / "a.png", 20, 30, (0, 255, 0))
         image = load_images(path, size=8, channels=1).images

@@ -26,10 +26,11 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from geoexplorer.geometry.interpolation import coarse_nodes, kriging_weights, polynomial_weights
+from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Refinement"]
 
-_INTERVALS = 16  # of the coarse grid, along the longer side
+_INTERVALS = 24  # of the coarse grid, along the longer side
 _LENGTH = 1.5  # of the correlation, in coarse intervals: beyond, the polynomials serve
 _TILE = 8  # pixels along a side of the squares that share their neighbours
 _NEIGHBOURS = 16
@@ -162,6 +163,7 @@ class Refinement:
         height, width = self._doubt.shape
         rows_at_once = max(1, _ELEMENTS // (width * values.shape[1]))
         for start in range(0, height, rows_at_once):
+            check_cancelled()
             part = slice(start, start + rows_at_once)
             up = self._weights[0][part] @ self._coarse.flatten(1)
             up = up.reshape(-1, *self._coarse.shape[1:]).transpose(0, 1)  # (mx, rows, L)
@@ -220,6 +222,7 @@ class Refinement:
         within = torch.cartesian_prod(torch.arange(_TILE), torch.arange(_TILE)).flip(1)
         at_once = max(1, _ELEMENTS // (_TILE**2 * (self._coarse.shape[2] + count)))
         for start in range(0, len(every), at_once):
+            check_cancelled()
             tiles = every[start : start + at_once]
             distances = torch.cdist(tiles * _TILE + (_TILE - 1) / 2, places)
             near = distances.topk(count, dim=1, largest=False, sorted=False).indices
@@ -244,6 +247,7 @@ class Refinement:
         at_once = max(1, _ELEMENTS // (columns * classes))
         values = []
         for start in range(0, len(pixels), at_once):
+            check_cancelled()
             y, x = pixels[start : start + at_once].T
             up = self._weights[0][y] @ self._coarse.flatten(1)
             across = self._weights[1][x][:, None] @ up.reshape(-1, columns, classes)

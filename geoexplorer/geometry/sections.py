@@ -69,8 +69,8 @@ def cross_section(
     by the logits and by how well they could be foretold (see
     :mod:`geoexplorer.geometry.refinement`). All other pixels are interpolated.
 
-    What is sure: a region that contains a pixel of the coarse grid (17 pixels along the longer
-    side, evenly spread: every 32nd at the default resolution) appears, and the class of an
+    What is sure: a region that contains a pixel of the coarse grid (25 pixels along the longer
+    side, evenly spread: every 21st at the default resolution) appears, and the class of an
     evaluated pixel is the network's. A smaller island is found where the logits raise a doubt,
     because they lie close together nearby or are hard to foretell. On the trained networks of
     the benchmark that leaves about one wrong pixel in a million; but an island of which no
