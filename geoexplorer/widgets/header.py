@@ -87,10 +87,11 @@ class Header(ipywidgets.VBox):
             if self.shown_class.options != options:
                 self.shown_class.options = options
         self.show_selection()
-        threads = (
-            f" · {torch.get_num_threads()} threads" if subject.clf.device.type == "cpu" else ""
-        )
-        self.device.value = f"{', '.join(map(str, subject.clf.devices))}{threads}"
+        where = ", ".join(map(str, subject.clf.devices))
+        if subject.clf.device.type == "cpu":
+            count = torch.get_num_threads()
+            where += f" · {count} thread{'s' if count > 1 else ''}"
+        self.device.value = where
         self.note.value = added[-1][0] if added else ""
 
     @guarded
