@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from geoexplorer.classifier import Classifier as Classifier
     from geoexplorer.geometry.boundary import BoundaryPoints as BoundaryPoints
     from geoexplorer.geometry.boundary import nearest_boundary as nearest_boundary
+    from geoexplorer.geometry.boundary import nearest_boundary_steps as nearest_boundary_steps
     from geoexplorer.geometry.planes import Plane as Plane
     from geoexplorer.geometry.sections import CrossSection as CrossSection
     from geoexplorer.geometry.sections import cross_section as cross_section
+    from geoexplorer.geometry.sections import cross_section_steps as cross_section_steps
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
     from geoexplorer.widgets.explore import explore as explore
@@ -25,11 +27,13 @@ _HOME = {
     "ImageSet": "images",
     "Plane": "geometry.planes",
     "cross_section": "geometry.sections",
-    "explore": "widgets",
+    "cross_section_steps": "geometry.sections",
+    "explore": "widgets.explore",
     "list_classifiers": "zoo",
     "load_classifier": "zoo",
     "load_images": "images",
     "nearest_boundary": "geometry.boundary",
+    "nearest_boundary_steps": "geometry.boundary",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -50,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

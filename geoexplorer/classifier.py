@@ -36,7 +36,7 @@ _LARGEST_CHUNK = 16_384
 # An image this many times the bounds' width away from their middle is taken to be in other
 # units. Perturbed points outside the bounds are legitimate, so the limit is generous; pixel
 # values of 4 or 8 bits in a classifier for [0, 1] are still beyond it.
-_FOREIGN_UNITS = 6.0
+_FOREIGN_UNITS = 12.0
 
 _DTYPES = (torch.float32, torch.float64)
 

@@ -160,7 +160,18 @@ class Result(Stored):
         return self.provenance.cost
 
     def save(self, path: str | Path) -> None:
-        """Write the result to one ``.npz`` file of arrays and JSON."""
+        """Write the result to one ``.npz`` file of arrays and JSON.
+
+        Raises
+        ------
+        ValueError
+            If the path does not end in ``.npz``.
+        """
+        if Path(path).suffix != ".npz":
+            raise ValueError(
+                f"path must end in .npz, got {str(path)!r}; geoexplorer.figures.save writes "
+                "pictures of a result"
+            )
         arrays: dict[str, np.ndarray[Any, Any]] = {}
         tree = {"format": _FORMAT, "content": _encode(self, arrays)}
         text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)

@@ -77,6 +77,11 @@ def test_loading_never_runs_code(tmp_path):
         Result.load(tmp_path / "pickled.npz")
 
 
+def test_a_result_is_no_picture(rows, tmp_path):
+    with pytest.raises(ValueError, match=r"path must end in \.npz.*figures\.save writes pictures"):
+        rows.save(tmp_path / "rows.png")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         Result.load(tmp_path / "none.npz")

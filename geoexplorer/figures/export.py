@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from geoexplorer.figures.drawing import draw
+from geoexplorer.figures.printing import pdf_page
 from geoexplorer.figures.theme import pixels
 from geoexplorer.results import Result
 
@@ -110,10 +111,9 @@ def save(
     elif ending == ".png":
         dots = _CSS_DPI * scale if scale is not None else _PRINT_DPI
         path.write_bytes(_with_dots(_rendered(drawn, "png", dots / _CSS_DPI), dots))
-    elif ending == ".svg":
-        path.write_bytes(_with_physical_size(_rendered(drawn, "svg", 1)))
     else:
-        path.write_bytes(_rendered(drawn, "pdf", 1))
+        svg = _with_physical_size(_rendered(drawn, "svg", 1))
+        path.write_bytes(svg if ending == ".svg" else pdf_page(svg))
     return path
 
 

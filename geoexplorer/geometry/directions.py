@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,12 +174,13 @@ def principal_components(images: ImageSet | Tensor, count: int = 2) -> tuple[Dir
     Raises
     ------
     ValueError
-        If there are not more images than components asked for.
+        If there are not as many components.
     """
     pixels = images.images if isinstance(images, ImageSet) else images
-    if not 1 <= count < len(pixels):
+    most = min(len(pixels) - 1, pixels[0].numel())
+    if not 1 <= count <= most:
         raise ValueError(
-            f"count must be at least 1 and less than the {len(pixels)} images, got {count}"
+            f"these {len(pixels)} images have {max(most, 0)} principal components, got {count}"
         )
     centred = (pixels - pixels.mean(0)).flatten(1)
     _, _, components = torch.linalg.svd(centred, full_matrices=False)
@@ -190,6 +192,8 @@ def principal_components(images: ImageSet | Tensor, count: int = 2) -> tuple[Dir
 
 def one_image(image: Tensor, argument: str) -> Tensor:
     """``(C, H, W)`` from one image or a batch of one, on the CPU."""
+    if isinstance(image, np.ndarray):
+        image = torch.from_numpy(image)
     if not isinstance(image, Tensor) or not image.is_floating_point():
         kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(f"{argument} must be a float tensor (C, H, W), got {kind}")

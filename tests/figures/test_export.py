@@ -116,6 +116,9 @@ def test_a_pdf_for_a_column(tmp_path):
     assert len(re.findall(rb"/Subtype ?/Image\b", pdf)) == 1
     assert re.search(rb"/BaseFont ?/\w+\+", pdf)  # embedded, as a journal asks
     page = b"".join(_streams(pdf))
+    # No margin that would shrink the figure and its fonts: one CSS pixel is 75 / 24 print units.
+    largest = max(float(scale) for scale in re.findall(rb"([0-9.]+) 0 0 \1 [-0-9. ]+ cm", page)[:1])
+    assert largest == pytest.approx(3.125, rel=1e-3)
     assert b" Tf" in page
     assert b" l\n" in page  # line segments
 

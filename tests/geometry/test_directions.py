@@ -122,7 +122,11 @@ def test_principal_components_find_the_direction_of_variation():
         (lambda: directions.dct_frequency(SHAPE, 4, 0), "row must be between 0 and 3, got 4"),
         (lambda: directions.dct_frequency(SHAPE, 0, -1), "column must be between 0 and 3"),
         (lambda: directions.dct_frequency(SHAPE, 0, 0, 2), "channel must be between 0 and 1"),
-        (lambda: directions.principal_components(images(3), 3), "less than the 3 images, got 3"),
+        (
+            lambda: directions.principal_components(images(3), 3),
+            "have 2 principal components, got 3",
+        ),
+        (lambda: directions.principal_components(images(99), 40), "have 32 principal comp"),
         (lambda: directions.toward_image(images(1)[0], images(1)[0]), "other than zero"),
     ],
 )
