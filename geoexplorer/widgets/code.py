@@ -7,7 +7,8 @@ from typing import Any
 
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
-from geoexplorer.widgets.session import Session, View, bundled_source
+from geoexplorer.widgets.selection import bundled_source
+from geoexplorer.widgets.session import Session, View
 
 __all__ = ["section_script"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from geoexplorer.classifier import Classifier
 from geoexplorer.images import ImageSet, load_images
 from geoexplorer.widgets.explorer import Explorer
-from geoexplorer.widgets.session import bundled_set
+from geoexplorer.widgets.selection import bundled_set
 from geoexplorer.widgets.state import nearest_words
 
 __all__ = ["explore"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import ipywidgets
 import plotly.graph_objects as go
-from torch import Tensor
 
 from geoexplorer import figures
 from geoexplorer.classifier import Classifier
 from geoexplorer.images import ImageSet
-from geoexplorer.jobs import Progress
+from geoexplorer.jobs import Progress, TimeLeft
+from geoexplorer.widgets.closing import close_all, with_descendants
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.footer import Footer
 from geoexplorer.widgets.header import Header
@@ -26,13 +26,14 @@ from geoexplorer.widgets.page import Page
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.panels import PANELS
 from geoexplorer.widgets.saving import FORMATS
-from geoexplorer.widgets.session import ALL, MISTAKES, Session, Subject, View
-from geoexplorer.widgets.state import (
-    read_state,
-    require_keys,
-    require_one_of,
-    tensor_from_json,
-    tensor_to_json,
+from geoexplorer.widgets.selection import ALL, MISTAKES
+from geoexplorer.widgets.session import Session, Subject, View
+from geoexplorer.widgets.state import read_state, require_keys, require_one_of
+from geoexplorer.widgets.stored import (
+    added_from_json,
+    added_to_json,
+    directions_from_json,
+    directions_to_json,
 )
 from geoexplorer.widgets.threads import sparing_a_core
 from geoexplorer.widgets.uploads import fitted_image
@@ -45,7 +46,12 @@ _FORMAT = 1
 # The browser takes widgets out of the page after their parent has let go of them; one that is
 # closed before that is missed by it.
 _FAREWELL_SECONDS = 0.5
-_DOING = {"view": "Computing the view", "save": "Saving the figure"}
+# What takes time, by the worker's slot.
+_DOING = {
+    "view": "Computing the view",
+    "save": "Saving the figure",
+    "mistakes": "Finding misclassified images",
+}
 # Images whose class is found out in one go, when nothing else is to be done.
 _PREDICTED_AT_ONCE = 8
 
@@ -132,8 +138,7 @@ class Explorer(ipywidgets.VBox):
     def refresh(self, *, delay: float = 0.0) -> None:
         """Compute what is looked at anew, unless something newer is chosen within ``delay`` s."""
         self._stale = set(self.panels)
-        if not self._holding:
-            self._compute(delay)
+        self._compute(delay)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything chosen so far is computed; False if that takes too long."""
@@ -175,13 +180,8 @@ class Explorer(ipywidgets.VBox):
             "panel": self._active,
             "panels": {key: panel.choice.to_json() for key, panel in self.panels.items()},
             "theme": self._theme,
-            "directions": {
-                name: tensor_to_json(vector) for name, vector in self.session.directions.items()
-            },
-            "added": {
-                name: [{"name": title, **tensor_to_json(image)} for title, image in images]
-                for name, images in self.session.added.items()
-            },
+            "directions": directions_to_json(self.session.directions),
+            "added": added_to_json(self.session.added),
         }
 
     def restore(self, state: Mapping[str, Any] | str | Path | bytes) -> None:
@@ -209,8 +209,8 @@ class Explorer(ipywidgets.VBox):
         require_one_of("state: panel", active, self.panels)
         theme = content.get("theme", self._theme)
         require_one_of("state: theme", theme, THEMES)
-        directions = _directions_from(content.get("directions", {}))
-        added = _added_from(content.get("added", {}), self.selection.image_sets)
+        directions = directions_from_json(content.get("directions", {}))
+        added = added_from_json(content.get("added", {}), self.selection.image_sets)
 
         self._holding = True
         try:
@@ -234,21 +234,22 @@ class Explorer(ipywidgets.VBox):
         self.selection.unobserve_all()
         for panel in self.panels.values():
             panel.close()
-        widgets = _with_descendants(self)
+        widgets = with_descendants(self)
         self.children = ()
         if self.worker.synchronous:
-            _close_all(widgets)
+            close_all(widgets)
         else:
-            timer = threading.Timer(_FAREWELL_SECONDS, _close_all, [widgets])
+            timer = threading.Timer(_FAREWELL_SECONDS, close_all, [widgets])
             timer.daemon = True
             timer.start()
 
     # The work.
 
     def _compute(self, delay: float = 0.0) -> None:
-        self._chosen_at = time.perf_counter() + delay
-        self.timings = {}
-        self.worker.submit("view", self._view_steps, delay=delay)
+        if not self._holding:
+            self._chosen_at = time.perf_counter() + delay
+            self.timings = {}
+            self.worker.submit("view", self._view_steps, delay=delay)
 
     def _view_steps(self) -> Generator[Delivery, None, None]:
         view = yield from self.session.view_steps()
@@ -346,7 +347,7 @@ class Explorer(ipywidgets.VBox):
 
     @guarded
     def _cancel(self) -> None:
-        if self.worker.cancel("view", "save", "filter"):
+        if self.worker.cancel(*_DOING):
             self.footer.end(Outcome.STOPPED, None)
 
     @guarded
@@ -392,23 +393,28 @@ class Explorer(ipywidgets.VBox):
     def _class_changed(self, _change: Any) -> None:
         subject = self.session.subject
         self.header.show_selection()
+        self.worker.cancel("mistakes")
         if subject is None:
             return
+        if self.selection.shown_class == MISTAKES:
+            self.worker.submit("mistakes", partial(self._mistakes_steps, subject))
+        else:
+            self.worker.submit(
+                "class", partial(self._class_steps, subject), urgency=Urgency.POINTER
+            )
 
-        def steps() -> Generator[Delivery, None, None]:
-            if self.selection.shown_class == MISTAKES:
-                count = len(subject.images)
-                for start in range(0, count, _PREDICTED_AT_ONCE):
-                    end = min(start + _PREDICTED_AT_ONCE, count)
-                    self.session.predict(subject, list(range(start, end)))
-                    progress = Progress(end / count, f"finding mistakes, {end} of {count}")
-                    yield partial(self._report, progress, progress.message)
-            yield partial(self._show_gallery, subject)
+    def _class_steps(self, subject: Subject) -> Generator[Delivery, None, None]:
+        yield partial(self._show_gallery, subject)
 
-        filtering = self.selection.shown_class != MISTAKES
-        self.worker.submit(
-            "filter", steps, urgency=Urgency.POINTER if filtering else Urgency.CHOICE
-        )
+    def _mistakes_steps(self, subject: Subject) -> Generator[Delivery, None, None]:
+        count = len(subject.images)
+        clock = TimeLeft()
+        for start in range(0, count, _PREDICTED_AT_ONCE):
+            end = min(start + _PREDICTED_AT_ONCE, count)
+            self.session.predict(subject, list(range(start, end)))
+            progress = Progress(end / count, f"{end} of {count} images")
+            yield partial(self._report, progress, clock.describe(progress))
+        yield partial(self._show_gallery, subject)
 
     @guarded
     def _page_theme(self, _change: Any) -> None:
@@ -440,58 +446,3 @@ class Explorer(ipywidgets.VBox):
         self._tab_bar = ipywidgets.Tab(views, titles=titles, selected_index=0)
         self._tab_bar.observe(self._tab_changed, "selected_index")
         return self._tab_bar
-
-
-def _directions_from(value: Any) -> dict[str, Tensor]:
-    if not isinstance(value, Mapping):
-        raise ValueError("state: directions must be a mapping of names to directions")
-    return {
-        str(name): tensor_from_json(vector, f"state: the direction {name!r}")
-        for name, vector in value.items()
-    }
-
-
-def _added_from(
-    value: Any, image_sets: Mapping[str, tuple[int, int, int]]
-) -> dict[str, list[tuple[str, Tensor]]]:
-    require_keys(value, image_sets, "state: added")
-    added: dict[str, list[tuple[str, Tensor]]] = {}
-    for name, images in value.items():
-        where = f"state: an image added to {name!r}"
-        if not isinstance(images, list):
-            raise ValueError(f"{where} must stand in a list")
-        added[name] = []
-        for image in images:
-            require_keys(image, ("name", "shape", "float32"), where)
-            stored = {key: image[key] for key in image if key != "name"}
-            tensor = tensor_from_json(stored, where)
-            if tuple(tensor.shape) != image_sets[name]:
-                raise ValueError(
-                    f"{where} must have shape {image_sets[name]}, got {tuple(tensor.shape)}"
-                )
-            added[name].append((str(image.get("name", "")), tensor))
-    return added
-
-
-def _with_descendants(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-    """A widget and all that it holds, the innermost first."""
-    found: dict[str, ipywidgets.Widget] = {}
-
-    def visit(each: Any) -> None:
-        if isinstance(each, (list, tuple)):
-            for item in each:
-                visit(item)
-        elif isinstance(each, ipywidgets.Widget) and each.model_id not in found:
-            found[each.model_id] = each
-            for name in each.trait_names():
-                if each.trait_has_value(name):
-                    visit(getattr(each, name))
-
-    visit(widget)
-    return list(found.values())[::-1]
-
-
-def _close_all(widgets: list[ipywidgets.Widget]) -> None:
-    for widget in widgets:
-        widget.unobserve_all()
-        ipywidgets.Widget.close(widget)

@@ -13,7 +13,8 @@ from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.file_button import FileButton
 from geoexplorer.widgets.gallery import Gallery
 from geoexplorer.widgets.quiet import Quiet
-from geoexplorer.widgets.session import ALL, MISTAKES, Selection, Subject
+from geoexplorer.widgets.selection import ALL, MISTAKES, Selection
+from geoexplorer.widgets.session import Subject
 
 __all__ = ["Header"]
 

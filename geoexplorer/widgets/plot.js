@@ -56,7 +56,7 @@ function render({ model, el }) {
   }
   function down(event) {
     box.focus({ preventScroll: true }); // plotly keeps the browser from doing it
-    pressed = event.button === 0 && !event.target.closest?.(".modebar") ? { x: event.clientX, y: event.clientY, at: place(event) } : null;
+    pressed = event.button === 0 ? { x: event.clientX, y: event.clientY, at: place(event) } : null;
   }
   function up(event) {
     if (!pressed?.at) return;
@@ -97,7 +97,7 @@ function render({ model, el }) {
     if (event.key in moves) {
       const [dx, dy] = moves[event.key];
       cursor = { x: cursor.x + dx * step * width, y: cursor.y + dy * step * width };
-      ask({ kind: "point", ...cursor, shown: true });
+      ask({ kind: "point", ...cursor, by_keys: true });
     } else if (event.key === "Enter" || event.key === " ") {
       model.send({ kind: "click", ...cursor, reach: reach() });
     } else if (event.key === "Escape") {

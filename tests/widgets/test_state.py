@@ -7,7 +7,7 @@ import torch
 import traitlets
 
 from geoexplorer.widgets.axes import Axis, AxisTrait
-from geoexplorer.widgets.session import Selection
+from geoexplorer.widgets.selection import Selection
 from geoexplorer.widgets.state import (
     Choice,
     Spot,

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 import traitlets
 
-from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.sections import apply, blank_section, section_layers
 from geoexplorer.figures.shading import SHADINGS
-from geoexplorer.figures.theme import pixels, theme_named
+from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.sections import CrossSection, cross_section_steps
@@ -25,6 +24,13 @@ from geoexplorer.widgets.axes import KINDS, Axis, AxisTrait
 from geoexplorer.widgets.axis_chooser import AxisChooser
 from geoexplorer.widgets.code import section_script
 from geoexplorer.widgets.errors import guarded
+from geoexplorer.widgets.extent import (
+    Extent,
+    automatic_window,
+    map_aspect,
+    pixel_shape,
+    same_extent,
+)
 from geoexplorer.widgets.help import help_button
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.plot import Ears, Plot
@@ -33,22 +39,16 @@ from geoexplorer.widgets.session import View
 from geoexplorer.widgets.state import Choice, Spot, Window
 from geoexplorer.widgets.worker import Delivery, Urgency
 
-__all__ = ["CrossSectionPanel", "Extent", "automatic_window"]
+__all__ = ["CrossSectionPanel"]
 
-Extent = tuple[float, float, float, float]  # left, right, bottom, top
-
-_PIXELS = 513  # along the longer side
 _FONT_POINTS = 9.0
 # After the last of a row of pans and zooms, so long until the map is computed there.
 _REST_SECONDS = 0.15
-# Half the height of the window that is found, in distances of the boundary: room for neighbours.
-_CONTEXT = 3.0
 # Between the first map and the last, one is drawn every so often; drawing takes time too.
 _DRAWING_SECONDS = 0.3
-# Two windows whose ends differ by less than this share of their width are the same.
-_SAME = 2e-3
 # A point is marked where it lies nearer to the plane than this share of the boundary's distance.
 _IN_PLANE = 0.02
+_RING = 7  # radius of the ring at a place, in pixels
 
 
 class SectionChoice(Choice):
@@ -66,6 +66,8 @@ class Shown:
     """What is on the screen."""
 
     view: View
+    across: Axis
+    up: Axis
     section: CrossSection
     extent: Extent
 
@@ -84,6 +86,7 @@ class CrossSectionPanel(Panel):
         self.shown: Shown | None = None
         self._plane: tuple[Any, Plane] | None = None  # the last one, with what it was made for
         self._spot: tuple[float, float] | None = None  # where the pointer was last
+        self._by_keys = False  # whether keys moved it there: then it has to be drawn
         self.plot = Plot(blank_section(host.theme(), font_size=_FONT_POINTS))
         self.plot._config = {
             "scrollZoom": True,
@@ -122,16 +125,19 @@ class CrossSectionPanel(Panel):
 
     def steps(self, view: View) -> Generator[Delivery, None, None]:
         """Find the plane, then map it, coarse at first."""
+        across, up, window = self.choice.across, self.choice.up, self.choice.window
         yield partial(self._offer, view)
-        plane = yield from self._plane_steps(view)
-        extent = self.choice.window or automatic_window(plane, view, self._aspect())
-        shape = _pixels(extent)
+        plane = yield from self._plane_steps(view, across, up)
+        width, height = self.ears.size
+        aspect = map_aspect(width, height, _FONT_POINTS)
+        extent = window or automatic_window(plane, float(view.boundary.distances[0]), aspect)
         yield partial(self.host.report, Progress(0.0, "mapping"), "coarse map")
-        clock = TimeLeft()
-        drawn = -np.inf
-        for section in cross_section_steps(view.clf, plane, extent=extent, resolution=shape):
+        clock, drawn = TimeLeft(), -np.inf
+        for section in cross_section_steps(
+            view.clf, plane, extent=extent, resolution=pixel_shape(extent)
+        ):
             if section.progress.complete or time.monotonic() - drawn > _DRAWING_SECONDS:
-                yield partial(self._show, Shown(view, section, extent))
+                yield partial(self._show, Shown(view, across, up, section, extent))
                 drawn = time.monotonic()
             yield partial(self.host.report, section.progress, clock.describe(section.progress))
 
@@ -147,15 +153,15 @@ class CrossSectionPanel(Panel):
         """Network, image and axes."""
         shown = self._require_shown()
         words = [shown.view.subject.network, "image", str(shown.view.index),
-                 self.choice.across.kind, self.choice.up.kind]  # fmt: skip
+                 shown.across.kind, shown.up.kind]  # fmt: skip
         return "-".join(words).replace(" ", "-")
 
     def code(self) -> str:
         """A script that makes the same map and the same figure."""
         shown = self._require_shown()
         return section_script(
-            self.host.session, shown.view, shown.section.plane, self.choice.across, self.choice.up,
-            extent=shown.extent, resolution=_pixels(shown.extent),
+            self.host.session, shown.view, shown.section.plane, shown.across, shown.up,
+            extent=shown.extent, resolution=pixel_shape(shown.extent),
             figure_options=self.figure_options(),
         )  # fmt: skip
 
@@ -174,14 +180,13 @@ class CrossSectionPanel(Panel):
 
     # The work.
 
-    def _plane_steps(self, view: View) -> Generator[Delivery, None, Plane]:
-        key = (view.subject, view.index, self.choice.across, self.choice.up)
+    def _plane_steps(self, view: View, across: Axis, up: Axis) -> Generator[Delivery, None, Plane]:
+        key = (view.subject, view.index, across, up)
         if self._plane is None or self._plane[0] != key:
-            session = self.host.session
-            across, up = KINDS[self.choice.across.kind], KINDS[self.choice.up.kind]
-            u = yield from across.find(session, view, self.choice.across.parameters)
-            v = yield from up.find(session, view, self.choice.up.parameters)
-            at_boundary = across.at_boundary or up.at_boundary
+            session, first, second = self.host.session, KINDS[across.kind], KINDS[up.kind]
+            u = yield from first.find(session, view, across.parameters)
+            v = yield from second.find(session, view, up.parameters)
+            at_boundary = first.at_boundary or second.at_boundary
             origin = view.require_boundary().points[0] if at_boundary else view.x
             plane = _spanned(origin, u.direction, v.direction)
             plane = plane.marked(x=view.x, **self._marks(view, plane, at_boundary))
@@ -222,7 +227,7 @@ class CrossSectionPanel(Panel):
             width=width, height=height, font_size=_FONT_POINTS,
         )  # fmt: skip
         left, right, bottom, top = shown.extent
-        layout = {**layers.layout, "shapes": self._pointer_shapes()}
+        layout = {**layers.layout, "shapes": self._shapes()}
         layout |= {"width": width, "height": height}
         layout["xaxis"] = {**layout["xaxis"], "range": (left, right)}
         layout["yaxis"] = {**layout["yaxis"], "range": (bottom, top)}
@@ -234,16 +239,7 @@ class CrossSectionPanel(Panel):
             yield self._draw
             yield self._read
 
-        self.host.worker.submit("redraw", steps)
-
-    def _aspect(self) -> float:
-        """Width over height of the map that fills the room there is."""
-        width, height = self.ears.size
-        frame = Frame.around(
-            ((0.0, 1.0), (0.0, 1.0)), width=width, height=height, font=pixels(_FONT_POINTS),
-            heading=["", ""], across="", up="",
-        )  # fmt: skip
-        return frame.width / max(height - frame.top - frame.bottom - 3 * frame.font, 1.0)
+        self.host.worker.submit("redraw", steps, urgency=Urgency.POINTER)
 
     # What is at a place.
 
@@ -264,35 +260,37 @@ class CrossSectionPanel(Panel):
         place = Place(where, image, logits, pinned=self.choice.pin is not None)
         self.readout.show(place, view.x, view.clf, theme=self.host.theme())
 
-    def _point(self, spot: tuple[float, float] | None, *, marked: bool = False) -> None:
-        self._spot = spot
+    def _point(self, spot: tuple[float, float] | None, *, by_keys: bool = False) -> None:
+        marked = by_keys or self._by_keys
+        self._spot, self._by_keys = spot, by_keys
 
         def steps() -> Generator[Delivery, None, None]:
             try:
                 if self.choice.pin is None:
                     yield self._read
                     if marked:
-                        yield self._mark_pointer
+                        yield self._mark
             finally:
                 self.ears.answer()
 
         self.host.worker.submit("pointer", steps, urgency=Urgency.POINTER)
 
-    def _mark_pointer(self) -> None:
+    def _mark(self) -> None:
         with self.plot.lock, self.plot.batch_update():
-            self.plot.layout.shapes = self._pointer_shapes(keyboard=True)
+            self.plot.layout.shapes = self._shapes()
 
-    def _pointer_shapes(self, *, keyboard: bool = False) -> list[dict[str, Any]]:
-        """A ring at the pin, or at the place that the keys point to."""
-        spot = self.choice.pin or (self._spot if keyboard else None)
+    def _shapes(self) -> list[dict[str, Any]]:
+        """A ring at the pin, or a dotted one at the place that the keys point to."""
+        pin = self.choice.pin
+        spot = pin or (self._spot if self._by_keys else None)
         if spot is None:
             return []
         ink = theme_named(self.host.theme()).ink
-        ring = {"type": "circle", "xsizemode": "pixel", "ysizemode": "pixel",
-                "xanchor": spot[0], "yanchor": spot[1]}  # fmt: skip
-        line = {"color": ink, "width": 2, "dash": "dot" if keyboard else "solid"}
-        radius = 7
-        return [{**ring, "x0": -radius, "x1": radius, "y0": -radius, "y1": radius, "line": line}]
+        line = {"color": ink, "width": 2, "dash": "solid" if pin else "dot"}
+        ends = {"x0": -_RING, "x1": _RING, "y0": -_RING, "y1": _RING}
+        place = {"xanchor": spot[0], "yanchor": spot[1]}
+        sizes = {"xsizemode": "pixel", "ysizemode": "pixel"}
+        return [{"type": "circle", **sizes, **place, **ends, "line": line}]
 
     # What a person does.
 
@@ -300,15 +298,14 @@ class CrossSectionPanel(Panel):
     def _hear(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
         if kind == "point":
-            self._point((float(event["x"]), float(event["y"])), marked=bool(event.get("shown")))
+            self._point((float(event["x"]), float(event["y"])), by_keys=bool(event.get("by_keys")))
         elif kind == "leave":
             self._point(None)
         elif kind == "click":
             self._click((float(event["x"]), float(event["y"])), float(event["reach"]))
         elif kind == "escape":
-            self._spot = None
             self.choice.pin = None
-            self._point(None, marked=True)
+            self._point(None)
         elif kind == "reset":
             self._reset()
         elif kind == "zoom":
@@ -336,7 +333,7 @@ class CrossSectionPanel(Panel):
         left, right = sorted(map(float, across))
         bottom, top = sorted(map(float, up))
         extent = left, right, bottom, top
-        if not _same(extent, self.shown.extent):
+        if not same_extent(extent, self.shown.extent):
             self.choice.window = extent
 
     @guarded
@@ -388,13 +385,9 @@ class CrossSectionPanel(Panel):
 
         def steps() -> Generator[Delivery, None, None]:
             yield self._read
-            yield self._mark_pin
+            yield self._mark
 
         self.host.worker.submit("pin", steps, urgency=Urgency.POINTER)
-
-    def _mark_pin(self) -> None:
-        with self.plot.lock, self.plot.batch_update():
-            self.plot.layout.shapes = self._pointer_shapes()
 
     @guarded
     def _resized(self, _change: Any) -> None:
@@ -446,42 +439,3 @@ def _spanned(origin: torch.Tensor, across: Direction, up: Direction) -> Plane:
             f"Across ({across.name}) and Up ({up.name}) do not span a plane; choose another "
             "direction for one of them."
         ) from error
-
-
-def automatic_window(plane: Plane, view: View, aspect: float) -> Extent:
-    """A window of a shape in which all marks are seen, with room around them.
-
-    Parameters
-    ----------
-    plane
-        Its marks are seen.
-    view
-        The distance of its boundary point is the least scale.
-    aspect
-        Width over height.
-    """
-    points = np.array(list(plane.marks.values()))
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, spread = (low + high) / 2, (high - low) / 2
-    distance = float(view.boundary.distances[0])
-    least = distance if np.isfinite(distance) and distance > 0 else 1.0
-    half = max(1.5 * spread[1], 1.5 * spread[0] / aspect, _CONTEXT * least)
-    return (
-        float(middle[0] - half * aspect), float(middle[0] + half * aspect),
-        float(middle[1] - half), float(middle[1] + half),
-    )  # fmt: skip
-
-
-def _pixels(extent: Extent) -> tuple[int, int]:
-    """Rows and columns of square pixels."""
-    width, height = extent[1] - extent[0], extent[3] - extent[2]
-    longer = max(width, height)
-    return (
-        max(round((_PIXELS - 1) * height / longer) + 1, 2),
-        max(round((_PIXELS - 1) * width / longer) + 1, 2),
-    )
-
-
-def _same(first: Extent, second: Extent) -> bool:
-    scale = min(second[1] - second[0], second[3] - second[2])
-    return all(abs(a - b) <= _SAME * scale for a, b in zip(first, second, strict=True))
