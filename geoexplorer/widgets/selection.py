@@ -134,6 +134,16 @@ def beginning(
             f"images must have the shape that the classifier takes, {clf.input_shape}, "
             f"got {_shape_of(images)}"
         )
+    if clf is not None and clf.bounds != (0.0, 1.0):
+        raise ValueError(
+            f"clf must have the bounds of the Explorer's images, [0, 1], got {clf.bounds}; give "
+            "the classifier the mean and std that lead from [0, 1] to what the network takes"
+        )
+    if clf is not None and images is not None and _highest_label(images) >= clf.n_classes:
+        raise ValueError(
+            f"images must be labelled with the classifier's {clf.n_classes} classes, 0 to "
+            f"{clf.n_classes - 1}, got labels up to {_highest_label(images)}"
+        )
     if clf is not None and clf.name not in networks:
         raise ValueError(
             "images must be given for this classifier: it takes images of shape "
@@ -164,3 +174,7 @@ def _known(what: str, name: str, known: Mapping[str, Any]) -> str:
     if name not in known:
         raise traitlets.TraitError(f"{what} {name!r} is not here{nearest_words(name, known)}")
     return name
+
+
+def _highest_label(images: ImageSet) -> int:
+    return -1 if images.labels is None else int(images.labels.max())

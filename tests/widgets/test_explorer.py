@@ -375,6 +375,13 @@ def test_explore_says_what_it_accepts(digits):
         explore(clf, digits)
     with pytest.raises(ValueError, match="clf must be given for these images"):
         explore(images=torch.rand(2, 3, 4, 4))
+    with pytest.raises(ValueError, match="images must be labelled with the classifier's 2 classes"):
+        explore(clf, gx.ImageSet(torch.rand(2, 3, 4, 4), torch.tensor([0, 7])))
+    wide = gx.Classifier(
+        clf.module[1], input_shape=(3, 4, 4), bounds=(-1, 1), device="cpu", name="wide"
+    )
+    with pytest.raises(ValueError, match="clf must have the bounds of the Explorer's images"):
+        explore(wide, torch.rand(2, 3, 4, 4))
 
 
 def test_a_theme_is_that_of_the_page_unless_chosen(explorer):
