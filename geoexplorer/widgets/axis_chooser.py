@@ -20,9 +20,16 @@ Option = tuple[str, str]  # what it says, and its value; ipywidgets cannot choos
 
 
 class AxisChooser:
-    """Shows an axis and calls ``chosen`` with another one when a person changes it."""
+    """Shows an axis and calls ``chosen`` with another one when a person changes it.
 
-    def __init__(self, title: str, host: Host, chosen: Callable[[Axis], None]) -> None:
+    A random direction is drawn from ``first_seed`` at first, another one for each axis: two
+    equal directions span no plane.
+    """
+
+    def __init__(
+        self, title: str, host: Host, chosen: Callable[[Axis], None], *, first_seed: int = 0
+    ) -> None:
+        self._first_seed = first_seed
         self.errors = host.errors
         self._host = host
         self._chosen = chosen
@@ -89,7 +96,9 @@ class AxisChooser:
     @guarded
     def _kind_changed(self, change: Any) -> None:
         if not self._showing:
-            parameters = {}
+            parameters: dict[str, Any] = {}
+            if "seed" in KINDS[change["new"]].parameters:
+                parameters["seed"] = self._first_seed
             if "name" in KINDS[change["new"]].parameters:
                 parameters["name"] = self.controls["name"].value or None
             self._chosen(Axis(change["new"], parameters))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import ipywidgets
 
@@ -24,7 +25,11 @@ class SaveForm(ipywidgets.HBox):
     """
 
     def __init__(self, save: Callable[[str, str, float], None]) -> None:
-        self.format = ipywidgets.Dropdown(options=list(FORMATS), description="Format")
+        # All but HTML need kaleido, which is not installed with the rest.
+        preferred = "PDF" if find_spec("kaleido") else "HTML"
+        self.format = ipywidgets.Dropdown(
+            options=list(FORMATS), value=preferred, description="Format"
+        )
         self.width = ipywidgets.BoundedFloatText(84.0, min=1.0, max=5000.0, description="Width")
         self.unit = ipywidgets.Dropdown(options=["mm", "px", "in"])
         self.points = ipywidgets.BoundedFloatText(8.0, min=1.0, max=72.0, description="Font, pt")

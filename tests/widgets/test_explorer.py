@@ -296,7 +296,7 @@ def test_an_image_whose_boundary_cannot_be_reached_is_told(digits):
             return images.flatten(1)[:, :1] * 0 + torch.tensor([[3.0, 1.0]])
 
     clf = gx.Classifier(Constant().eval(), input_shape=(1, 8, 8), device="cpu")
-    explorer = Explorer(clf, digits[:3], synchronous=True)
+    explorer = Explorer(clf, gx.ImageSet(digits.images[:3]), synchronous=True)
     assert "No boundary was reached" in explorer.errors.value
     panel = panel_of(explorer)
     with panel.choice.hold_trait_notifications():
@@ -360,6 +360,15 @@ def test_explore_helps_with_a_mistyped_option():
         explore(them="dark")
     with pytest.raises(ValueError, match="theme must be one of auto, light, dark"):
         explore(theme="pink")
+
+
+def test_two_random_tangents_are_two_directions(explorer):
+    panel = explorer.panel
+    panel.across.kind.value = "random tangent"
+    explorer.wait()
+    assert panel.choice.up.kind == "random tangent"
+    assert explorer.errors.last is None
+    assert panel.choice.across.parameters["seed"] != panel.choice.up.parameters["seed"]
 
 
 def test_explore_says_what_it_accepts(digits):

@@ -99,7 +99,9 @@ class CrossSectionPanel(Panel):
             heard=self._hear,
         )
         self.readout = Readout()
-        self.across = AxisChooser("Across", host, partial(self._choose_axis, "across"))
+        self.across = AxisChooser(
+            "Across", host, partial(self._choose_axis, "across"), first_seed=1
+        )
         self.up = AxisChooser("Up", host, partial(self._choose_axis, "up"))
         self.whole = ipywidgets.Button(
             description="auto window", tooltip="Back to the window chosen for you (double click)"
