@@ -7,11 +7,19 @@ one in float64.
 ``nearest(x)`` is the closed form: the boundary points nearest to the images ``x`` in l2, and
 from it follow ``distances(x)`` and ``normals(x)``. All of them work in float64.
 
+The :class:`Quadratic` ones, whose F = f_0 - f_1 is a quadratic polynomial, also know the curvature
+of the level set of F through any point, by formulas that differentiate nothing:
+``principal_curvatures(z)`` and ``normal_curvature(z, directions)``. :func:`boundary_at` makes
+:class:`BoundaryPoints` of points on them without a search.
+
 >>> ball = Ball(torch.zeros(3, 2, 2), 2.0)
 >>> clf = classifier(ball)
 >>> x = torch.full((1, 3, 2, 2), 0.25)  # its norm is sqrt(12) / 4
 >>> clf.labels(x).item(), round(ball.distances(x).item(), 6)
 (0, 1.133975)
+>>> b = boundary_at(clf, ball, ball.nearest(x))
+>>> ball.principal_curvatures(b.points)[0, :2].tolist()
+[-0.5, -0.5]
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints
 
 
 def classifier(module: Analytic, **options) -> Classifier:
@@ -29,6 +38,28 @@ def classifier(module: Analytic, **options) -> Classifier:
     options.setdefault("dtype", torch.float64)
     options.setdefault("name", type(module).__name__)
     return Classifier(module.eval(), input_shape=module.input_shape, device="cpu", **options)
+
+
+def boundary_at(
+    clf: Classifier, module: Quadratic | Rotated, z: Tensor, *, distance: float = 0.1, own: int = 0
+) -> BoundaryPoints:
+    """Boundary points at ``z`` on the surface, of images at ``distance`` on the side of ``own``."""
+    z = z.double()
+    gradients = module.gradient(z) if own == 0 else -module.gradient(z)
+    normals = gradients / _lengths(gradients)
+    ones, classes = torch.ones(len(z)), torch.full((len(z),), own)
+    return BoundaryPoints(
+        images=(z + distance * normals).to(clf.dtype),
+        points=z.to(clf.dtype),
+        perturbations=(-distance * normals).to(clf.dtype),
+        distances=(distance * ones).to(clf.dtype),
+        own=classes,
+        other=1 - classes,
+        normals=normals.to(clf.dtype),
+        alignment=ones.to(clf.dtype),
+        residual=(0 * ones).to(clf.dtype),
+        converged=ones.bool(),
+    )
 
 
 class Analytic(nn.Module):
@@ -50,6 +81,57 @@ class Analytic(nn.Module):
         """Unit normals at ``nearest(x)``, into the own region of ``x``; x not on the boundary."""
         offsets = x.double() - self.nearest(x)
         return offsets / offsets.flatten(1).norm(dim=1)[:, None, None, None]
+
+
+class Quadratic(Analytic):
+    """Base: F = f_0 - f_1 a quadratic polynomial, given by its gradient and its Hessian.
+
+    The Hessian is Q diag(λ) Qᵀ: ``eigenvalues`` λ (d,), ``basis`` Q (d, d), or None for I.
+    """
+
+    def __init__(self, input_shape):
+        super().__init__(input_shape)
+        self.register_buffer("basis", None)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇F at ``x``, ``(n, C, H, W)`` float64."""
+        raise NotImplementedError
+
+    def onto(self, x: Tensor) -> Tensor:
+        """Points of the surface near ``x``, by Newton's steps along the gradient."""
+        x = x.double()
+        for _ in range(60):
+            logits, gradient = self.forward(x), self.gradient(x)
+            steps = (logits[:, 0] - logits[:, 1]) / _square(gradient)
+            x = x - steps[:, None, None, None] * gradient
+        return x
+
+    def principal_curvatures(self, z: Tensor, own: int = 0) -> Tensor:
+        """All d - 1 of them at ``z``, ``(n, d - 1)`` float64, descending.
+
+        The eigenvalues of the Hessian on the tangents at the unit normal n are the roots μ of
+        sum (Qᵀn)_i² / (λ_i - μ) = 0, one between any two neighbouring λ (Golub 1973, eq. 4.1),
+        where the left side increases: bisection.
+        """
+        gradient = self.gradient(z.double()).flatten(1)
+        length = gradient.norm(dim=1, keepdim=True)
+        components = gradient / length if self.basis is None else gradient / length @ self.basis
+        poles, order = self.eigenvalues.sort()
+        weights = components[:, order].square()
+        roots = torch.stack([_roots(poles, weight) for weight in weights])
+        curvatures = (roots / length).flip(1)
+        return curvatures if own == 0 else -curvatures.flip(1)
+
+    def normal_curvature(self, z: Tensor, directions: Tensor, own: int = 0) -> Tensor:
+        """κ ``(n, m)`` along ``(m, C, H, W)`` or ``(n, m, C, H, W)``, made tangent and unit."""
+        gradient = self.gradient(z.double()).flatten(1)
+        normal = gradient / gradient.norm(dim=1, keepdim=True)
+        v = directions.double().flatten(-3).expand(len(z), -1, -1)
+        v = v - (v @ normal[:, :, None]) * normal[:, None]
+        v = v / v.norm(dim=2, keepdim=True)
+        components = v if self.basis is None else v @ self.basis
+        curvatures = (components.square() @ self.eigenvalues) / gradient.norm(dim=1, keepdim=True)
+        return curvatures if own == 0 else -curvatures
 
 
 class Linear(Analytic):
@@ -81,12 +163,64 @@ class Linear(Analytic):
         return x - distance[:, None, None, None] * steps
 
 
-class HalfSpace(Linear):
+class HalfSpace(Linear, Quadratic):
     """Class 0 where <w, x> > offset; F = <w, x> - offset."""
 
     def __init__(self, w: Tensor, offset: float = 0.0):
         bias = torch.tensor([-offset / 2, offset / 2])
         super().__init__(torch.stack([w / 2, -w / 2]), bias)
+        self.register_buffer("eigenvalues", torch.zeros(w.numel(), dtype=torch.float64))
+
+    def gradient(self, x):
+        return (2 * self.weights[0]).expand(len(x), *self.input_shape)
+
+
+class Crease(Analytic):
+    """F = <across, x> - slope max(<along, x>, 0): two flat sides that meet in a crease.
+
+    ``across`` and ``along`` are orthonormal directions (C, H, W). With slope > 0 class 0 is a
+    wedge of less than π, with slope < 0 of more.
+    """
+
+    def __init__(self, across: Tensor, along: Tensor, slope: float):
+        super().__init__(across.shape)
+        self.register_buffer("across", across.double())
+        self.register_buffer("along", along.double())
+        self.slope = slope
+
+    def forward(self, x):
+        across, along = (x.flatten(1) @ axis.flatten().to(x) for axis in (self.across, self.along))
+        return _two_logits(across - self.slope * torch.relu(along))
+
+    def gradient(self, x):
+        beyond = (x.double().flatten(1) @ self.along.flatten() > 0).double()
+        return self.across - self.slope * beyond[:, None, None, None] * self.along
+
+    def at(self, offset: float) -> Tensor:
+        """The surface's point ``(1, C, H, W)`` so far from the crease, measured along ``along``."""
+        return (self.slope * max(offset, 0.0) * self.across + offset * self.along)[None]
+
+    def central_difference(self, offset: float, step: float) -> float:
+        """vᵀ H v for v = ``along``, H the central difference of ∇F with step h at ``at(offset)``.
+
+        ∇F changes by -slope v across the crease.
+        """
+        return -self.slope / (2 * step) if abs(offset) < step else 0.0
+
+    def smoothed(self, deviation: float) -> float:
+        """κ on the crease itself, along its only curved tangent, of F convolved with a Gaussian.
+
+        There ∇F is across - slope/2 along, and H is -slope φ(0) / σ along alongᵀ.
+        """
+        tilt = 1 + self.slope**2 / 4  # ‖∇F‖²
+        return -self.slope / (math.sqrt(2 * math.pi) * deviation) / tilt**1.5
+
+    def secant(self, offset: float, step: float) -> float:
+        """κ along ``along`` of the parabola through the surface at ``at(offset)`` ± step.
+
+        For an offset below 0 and above -step: one end is flat, the other rises by the slope.
+        """
+        return -self.slope * (step + offset) / step**2
 
 
 class Wedge(Linear):
@@ -105,20 +239,106 @@ class Wedge(Linear):
         super().__init__(weights, -(weights * apex.double()).flatten(1).sum(dim=1))
 
 
-class Ball(Analytic):
+class Quadric(Quadratic):
+    """F = ½ <x, A x> + <b, x> + c: hyperboloids, cylinders, saddles and all the others.
+
+    A is symmetric, (d, d), or (d,) for a diagonal one; b is an image (C, H, W).
+    """
+
+    def __init__(self, A: Tensor, b: Tensor, c: float = 0.0):
+        super().__init__(b.shape)
+        self.register_buffer("A", A.double())
+        self.register_buffer("b", b.double())
+        self.c = c
+        if A.ndim == 2:
+            eigenvalues, basis = torch.linalg.eigh(self.A)
+            self.basis = basis
+        else:
+            eigenvalues = self.A.clone()
+        self.register_buffer("eigenvalues", eigenvalues)
+
+    @staticmethod
+    def with_curvatures(curvatures: Tensor, shape: tuple[int, int, int]) -> Quadric:
+        """F = x_0 + ½ sum κ_i x_i²: principal curvatures κ (d - 1,) at the origin."""
+        b = torch.zeros(shape, dtype=torch.float64)
+        b.view(-1)[0] = 1.0
+        return Quadric(torch.cat([torch.zeros(1), curvatures]), b)
+
+    def forward(self, x):
+        bent = self._bent(x)
+        quadratic = (bent * x).flatten(1).sum(dim=1) / 2
+        return _two_logits(quadratic + x.flatten(1) @ self.b.flatten().to(x) + self.c)
+
+    def gradient(self, x):
+        return self._bent(x.double()) + self.b
+
+    def _bent(self, x):
+        A, flat = self.A.to(x), x.flatten(1)
+        return (flat * A if A.ndim == 1 else flat @ A).reshape(x.shape)
+
+
+class Rotated(Analytic):
+    """Another module in rotated coordinates: logits of R x, R a product of two reflections."""
+
+    def __init__(self, module: nn.Module, input_shape: tuple[int, int, int], seed: int = 0):
+        super().__init__(input_shape)
+        self.module = module
+        generator = torch.Generator().manual_seed(seed)
+        axes = torch.randn(2, math.prod(input_shape), generator=generator, dtype=torch.float64)
+        self.register_buffer("axes", axes / axes.norm(dim=1, keepdim=True))
+
+    def forward(self, x):
+        return self.module(self.turn(x))
+
+    def turn(self, x: Tensor) -> Tensor:
+        """R x, of images ``(..., C, H, W)``."""
+        return self._reflected(x, (0, 1))
+
+    def back(self, x: Tensor) -> Tensor:
+        """Rᵀ x."""
+        return self._reflected(x, (1, 0))
+
+    def gradient(self, x):
+        return self.back(self.module.gradient(self.turn(x.double())))
+
+    def principal_curvatures(self, z: Tensor, own: int = 0) -> Tensor:
+        return self.module.principal_curvatures(self.turn(z.double()), own)
+
+    def normal_curvature(self, z: Tensor, directions: Tensor, own: int = 0) -> Tensor:
+        turned = self.turn(directions.double())
+        return self.module.normal_curvature(self.turn(z.double()), turned, own)
+
+    def _reflected(self, x, order):
+        flat = x.flatten(-3)
+        for index in order:
+            axis = self.axes[index].to(x)
+            flat = flat - 2 * (flat @ axis)[..., None] * axis
+        return flat.reshape(x.shape)
+
+
+class Ball(Quadratic):
     """Class 0 is the ball ‖x - centre‖ < radius; ‖∇F‖ = 1 on the boundary."""
 
     def __init__(self, centre: Tensor, radius: float):
         super().__init__(centre.shape)
         self.register_buffer("centre", centre.double())
         self.radius = radius
+        self.register_buffer("eigenvalues", torch.full((centre.numel(),), -1 / radius).double())
 
     def forward(self, x):
         square = _square(x - self.centre.to(x))
         return _two_logits((self.radius**2 - square) / (2 * self.radius))
 
+    def gradient(self, x):
+        return (self.centre - x.double()) / self.radius
+
     def nearest(self, x):
         return _on_sphere(x.double(), self.centre, self.radius)
+
+    def principal_curvatures(self, z, own=0):
+        distances = (z.double() - self.centre).flatten(1).norm(dim=1, keepdim=True)
+        curvatures = (-1 if own == 0 else 1) / distances
+        return curvatures.expand(-1, self.centre.numel() - 1)
 
 
 class Annulus(Analytic):
@@ -199,16 +419,20 @@ class Bridge(Analytic):
         return _two_logits((limit**2 - product) / limit**2)
 
 
-class Ellipsoid(Analytic):
+class Ellipsoid(Quadratic):
     """Class 0 is the ellipsoid sum ((x - centre)² / semi_axes²) < 1, axes along the pixels."""
 
     def __init__(self, centre: Tensor, semi_axes: Tensor):
         super().__init__(centre.shape)
         self.register_buffer("centre", centre.double())
         self.register_buffer("semi_axes", semi_axes.double())
+        self.register_buffer("eigenvalues", -(semi_axes.double().flatten() ** -2))
 
     def forward(self, x):
         return _two_logits((1 - _square((x - self.centre.to(x)) / self.semi_axes.to(x))) / 2)
+
+    def gradient(self, x):
+        return (self.centre - x.double()) / self.semi_axes**2
 
     def nearest(self, x):
         # The nearest point is a² p / (a² + t) with p = x - centre and t the largest root of
@@ -231,6 +455,20 @@ def _two_logits(margin: Tensor) -> Tensor:
 
 def _square(offsets: Tensor) -> Tensor:
     return offsets.flatten(1).square().sum(dim=1)
+
+
+def _lengths(images: Tensor) -> Tensor:
+    return images.flatten(1).norm(dim=1)[:, None, None, None]
+
+
+def _roots(poles: Tensor, weights: Tensor) -> Tensor:
+    """The roots of sum weights / (poles - μ), ascending, one in each gap of ascending poles."""
+    low, high = poles[:-1].clone(), poles[1:].clone()
+    for _ in range(100):
+        middle = (low + high) / 2
+        short = (weights / (poles - middle[:, None])).nansum(dim=1) < 0
+        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
+    return (low + high) / 2
 
 
 def _on_sphere(x: Tensor, centre: Tensor, radius: float | Tensor) -> Tensor:
