@@ -1,10 +1,8 @@
 """Cross-sections: regions in class colours, their boundaries, names, marks and scale.
 
-A figure in a widget must be made once and then changed, since every new one ships its
-JavaScript again. So drawing has two halves. :func:`section_layers` turns a cross-section into
-plain values, one dictionary for each of a fixed number of traces and one for the layout;
-:func:`apply` puts them into a figure, be it new or on the screen. :func:`section_figure` is
-both, one after the other, on :func:`blank_section`.
+In a widget :func:`section_layers` says what a cross-section looks like and :func:`apply` shows
+it in the figure that :func:`blank_section` made once; :func:`section_figure` is all three, one
+after the other.
 """
 
 from __future__ import annotations
@@ -18,38 +16,38 @@ import plotly.graph_objects as go
 
 from geoexplorer.figures.captions import OWN, footer_lines, heading_parts
 from geoexplorer.figures.frame import Frame
+from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.marks import Marks, place_marks
+from geoexplorer.figures.parabola import parabola_boxes, parabola_key, parabola_lines
 from geoexplorer.figures.polylines import joined
 from geoexplorer.figures.region_names import Place, place_names
 from geoexplorer.figures.shading import SHADINGS, map_uri, present, shades
 from geoexplorer.figures.text import escaped, text_width
-from geoexplorer.figures.theme import pixels, theme_named
+from geoexplorer.figures.theme import Theme, pixels, theme_named
 from geoexplorer.geometry.sections import CrossSection
 
-__all__ = ["TRACES", "SectionLayers", "apply", "blank_section", "section_figure", "section_layers"]
+__all__ = [
+    "TRACES",
+    "MapLayers",
+    "apply",
+    "blank_section",
+    "map_layers",
+    "section_figure",
+    "section_layers",
+    "window_of",
+]
 
 # In drawing order, with plotly's modes.
 TRACES = {
+    "halo": "lines",
     "other boundaries": "lines",
     "own boundary": "lines",
+    "parabola": "lines",
     "perturbation": "lines",
     "marks": "markers+text",
     "names": "text",
 }
 _DEFAULT_WIDTH = 640
-
-
-@dataclass(frozen=True, eq=False)
-class SectionLayers:
-    """What a cross-section looks like, in plain values."""
-
-    traces: tuple[dict[str, Any], ...]  # one for each of TRACES
-    layout: dict[str, Any]
-    template: go.layout.Template
-    window: tuple[tuple[float, float], tuple[float, float]]  # ends of the x and of the y axis
-    size: tuple[
-        float, float
-    ]  # width and height in pixels that the places of the texts are made for
 
 
 def section_figure(
@@ -62,6 +60,7 @@ def section_figure(
     font_size: float = 9.0,
     title: bool = True,
     markers: bool = True,
+    curvature: float | None = None,
 ) -> go.Figure:
     """Draw a cross-section.
 
@@ -83,11 +82,16 @@ def section_figure(
         Whether network, own class, progress and cost stand above the map.
     markers
         Whether the plane's named points are drawn.
+    curvature
+        In a normal section (``Plane.normal_section``) the boundary's curvature κ along the
+        tangent, in 1 / l2 unit: the parabola x = ½ κ y² through the origin, which has that
+        curvature, is then drawn over the map.
 
     Raises
     ------
     ValueError
-        For an unknown theme or shading, or a size that leaves no room for the map.
+        For an unknown theme or shading, a size that leaves no room for the map, or a curvature
+        that is not a finite number.
 
     Examples
     --------
@@ -105,7 +109,7 @@ def section_figure(
     """
     layers = section_layers(
         section, theme=theme, shading=shading, width=width, height=height, font_size=font_size,
-        title=title, markers=markers,
+        title=title, markers=markers, curvature=curvature,
     )  # fmt: skip
     figure = blank_section(theme, font_size=font_size)
     apply(figure, layers)
@@ -140,28 +144,6 @@ def blank_section(theme: str = "light", *, font_size: float = 9.0) -> go.Figure:
     return go.Figure(traces, layout)
 
 
-def apply(figure: go.Figure, layers: SectionLayers, *, move: bool = True) -> None:
-    """Show ``layers`` in a figure that :func:`blank_section` made, as one update.
-
-    Parameters
-    ----------
-    figure
-        A ``Figure`` or ``FigureWidget``; its traces stay the same ones.
-    move
-        Whether the axes go to the layers' window. Not after a pan or zoom: there the map
-        follows the axes, and moving them again would be taken for another zoom.
-    """
-    with figure.batch_update():
-        for trace, values in zip(figure.data, layers.traces, strict=True):
-            trace.update(values)
-        figure.layout.update(layers.layout)
-        if figure.layout.template != layers.template:
-            figure.layout.template = layers.template
-        if move:
-            across, up = layers.window
-            figure.layout.update(xaxis={"range": across}, yaxis={"range": up})
-
-
 def section_layers(
     section: CrossSection,
     *,
@@ -172,7 +154,8 @@ def section_layers(
     font_size: float = 9.0,
     title: bool = True,
     markers: bool = True,
-) -> SectionLayers:
+    curvature: float | None = None,
+) -> Layers:
     """Everything that :func:`apply` needs to show a cross-section; see :func:`section_figure`.
 
     ``width`` and ``height`` say for which size the texts are placed; where the figure takes the
@@ -184,67 +167,100 @@ def section_layers(
         raise ValueError(f"shading must be one of {accepted}, got {shading!r}")
     if width is None and height is None:
         width = _DEFAULT_WIDTH
-    size = pixels(font_size)
-    x, y = section.x.numpy(), section.y.numpy()
-    node = float(x[-1] - x[0]) / (len(x) - 1), float(y[-1] - y[0]) / (len(y) - 1)
-    window = (
-        (float(x[0]) - node[0] / 2, float(x[-1]) + node[0] / 2),
-        (float(y[0]) - node[1] / 2, float(y[-1]) + node[1] / 2),
-    )
-    labels = section.labels.numpy()
-    heading = heading_parts(section) if title else []
     frame = Frame.around(
-        window,
+        window_of(section),
         width=width,
         height=height,
-        font=size,
-        heading=heading,
+        font=pixels(font_size),
+        heading=heading_parts(section) if title else [],
         across=escaped(section.plane.u_name),
         up=escaped(section.plane.v_name),
     )
-
-    marks = place_marks(section, frame, look) if markers else Marks()
-    places, texts = _names(section, labels, frame, marks.boxes)
-    unnamed = set(present(labels)) - {place.label for place in places}
-    footer = footer_lines(section, unnamed, look, frame, shading=shading)
+    drawn = map_layers(section, frame, look, shading=shading, markers=markers, curvature=curvature)
+    footer = footer_lines(section, drawn.unnamed, look, frame, shading=shading)
+    if curvature is not None:
+        footer = [parabola_key(curvature, look), *footer]
     frame = frame.with_footer(len(footer))
+    return Layers(
+        traces=drawn.traces,
+        layout={"images": [drawn.image], **frame.layout(look, footer)},
+        template=look.template(font_size=font_size),
+        window=frame.window,
+        size=frame.size,
+    )
 
-    own, others = _boundaries(section, min(node))
-    line = {"color": look.ink, "width": size / 6, "simplify": False}
+
+@dataclass(frozen=True, eq=False)
+class MapLayers:
+    """A map alone, without the texts around it."""
+
+    traces: tuple[dict[str, Any], ...]  # one for each of TRACES
+    image: dict[str, Any]
+    unnamed: frozenset[int]  # classes whose regions have no room for their names
+
+
+def map_layers(
+    section: CrossSection,
+    frame: Frame,
+    look: Theme,
+    *,
+    shading: str,
+    markers: bool,
+    curvature: float | None,
+) -> MapLayers:
+    """What is drawn inside a map's ``frame``."""
+    labels = section.labels.numpy()
+    marks = place_marks(section, frame, look) if markers else Marks()
+    halo, parabola = parabola_lines(curvature, frame, look)
+    taken = [*marks.boxes, *parabola_boxes(parabola, frame)]
+    places, texts = _names(section, labels, frame, taken)
+    own, others = _boundaries(section, frame)
+    line = {"color": look.ink, "width": frame.font / 6, "simplify": False}
+    (x0, x1), (y0, y1) = frame.window
     names = {
         **frame.positions([(place.x, place.y) for place in places]),
         "text": texts,
         "textfont": {
             "color": [shades(place.label, look.name).text for place in places],
-            "size": size,
+            "size": frame.font,
             "weight": 600,
         },
     }
     image = {
         "source": map_uri(labels, section.margins.numpy(), theme=look, shading=shading),
-        "x": window[0][0],
-        "y": window[1][1],
-        "sizex": window[0][1] - window[0][0],
-        "sizey": window[1][1] - window[1][0],
+        "x": x0,
+        "y": y1,
+        "sizex": x1 - x0,
+        "sizey": y1 - y0,
     }
-    return SectionLayers(
+    return MapLayers(
         traces=(
-            {**others, "line": {**line, "width": size / 12}, "opacity": 0.75},
+            halo,
+            {**others, "line": {**line, "width": frame.font / 12}, "opacity": 0.75},
             {**own, "line": line},
+            parabola,
             marks.line,
             marks.points,
             names,
         ),
-        layout={"images": [image], **frame.layout(look, footer)},
-        template=look.template(font_size=font_size),
-        window=window,
-        size=frame.size,
+        image=image,
+        unnamed=frozenset(present(labels)) - {place.label for place in places},
     )
 
 
-def _boundaries(section: CrossSection, node: float) -> tuple[dict[str, Any], dict[str, Any]]:
+def window_of(
+    section: CrossSection,
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ends of the x and of the y axis: half a node beyond the outermost ones."""
+    (x0, x1), (y0, y1) = ((float(nodes[0]), float(nodes[-1])) for nodes in (section.x, section.y))
+    across, up = (x1 - x0) / (len(section.x) - 1), (y1 - y0) / (len(section.y) - 1)
+    return (x0 - across / 2, x1 + across / 2), (y0 - up / 2, y1 + up / 2)
+
+
+def _boundaries(section: CrossSection, frame: Frame) -> tuple[dict[str, Any], dict[str, Any]]:
     """The own region's boundary, and the other ones."""
     traces = []
+    node = min(frame.node(section.labels.shape)) / frame.scale
     for wanted in (True, False):
         chosen = (b.points for b in section.boundaries if (section.own in b.classes) is wanted)
         x, y = joined(chosen, tolerance=node / 8)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 
-__all__ = ["escaped", "lines_of", "text_width"]
+__all__ = ["escaped", "lines_of", "number", "round_step", "text_width", "wrapped"]
 
 _NARROW, _WIDE = "iIjlt.,:;'|!()[]f -", "mwMW@%"
 
@@ -49,3 +50,47 @@ def lines_of(parts: Sequence[str], width: float, size: float, *, between: str) -
 def escaped(text: str) -> str:
     """A name as plotly draws it letter by letter, whatever markup it may contain."""
     return html.escape(text, quote=False)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, and a minus sign that is as wide as a plus.
+
+    Examples
+    --------
+    >>> number(-0.5801), number(12.0), number(0.0)
+    ('−0.58', '12', '0')
+    """
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def round_step(span: float, most: float) -> float:
+    """The least of 1, 2 or 5 times a power of ten that divides ``span`` in at most ``most`` parts.
+
+    Examples
+    --------
+    >>> round_step(3.0, 4), round_step(3.0, 8), round_step(3000, 7)
+    (1.0, 0.5, 500.0)
+    """
+    least = span / max(most, 1.0)
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)
+
+
+def wrapped(parts: Sequence[str], width: float, size: float, *, between: str = " · ") -> list[str]:
+    """The ``parts`` in lines no wider than ``width``; one that is too long breaks at its spaces.
+
+    Examples
+    --------
+    >>> wrapped(["a", "b", "one two"], 30, 10)
+    ['a · b', 'one', 'two']
+    """
+    lines: list[str] = []
+    for row in lines_of(parts, width, size, between=between):
+        line = between.join(parts[n] for n in row)
+        if text_width(line, size) <= width:
+            lines.append(line)
+        else:
+            words = line.split(" ")
+            broken = lines_of(words, width, size, between=" ")
+            lines += [" ".join(words[n] for n in piece) for piece in broken]
+    return lines

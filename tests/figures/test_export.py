@@ -10,6 +10,7 @@ from PIL import Image
 
 from geoexplorer import figures
 from geoexplorer.figures import export
+from geoexplorer.figures.sections import TRACES
 from tests.figures.maps import cells, halves
 
 POINTS = 72 / 25.4  # a millimetre
@@ -50,6 +51,10 @@ def test_a_result_is_drawn_for_the_size_it_is_saved_in(tmp_path, monkeypatch):
     assert drawn[0].to_json() == wanted.to_json()
 
 
+def _names(figure):
+    return figure.data[list(TRACES).index("names")]
+
+
 def test_a_figure_is_given_size_and_fonts(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(go.Figure, "write_html", lambda self, *_, **__: drawn.append(self))
@@ -58,9 +63,9 @@ def test_a_figure_is_given_size_and_fonts(tmp_path, monkeypatch):
     assert drawn[0].layout.width == pytest.approx(321.26, abs=0.01)
     assert drawn[0].layout.height == 300
     assert drawn[0].layout.font.size == 8
-    assert drawn[0].data[4].textfont.size == pytest.approx(8)
+    assert _names(drawn[0]).textfont.size == pytest.approx(8)
     assert drawn[0].layout.template.layout.xaxis.tickfont.size == pytest.approx(8)
-    assert figure.data[4].textfont.size == 12
+    assert _names(figure).textfont.size == 12
 
 
 def test_a_widget_is_saved_as_it_is(tmp_path):

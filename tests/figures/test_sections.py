@@ -136,7 +136,7 @@ def test_marks_are_named_points():
     assert list(marks.text) == ["<i>x</i>", "<i>z</i>", "mean"]
     assert list(marks.x) == [0, 0.5, 1]
     assert list(marks.marker.symbol) == ["circle", "circle", "diamond"]
-    assert not section_figure(halves(), markers=False).data[3].x
+    assert not trace(section_figure(halves(), markers=False), "marks").x
 
 
 def test_names_are_not_markup():
@@ -205,7 +205,9 @@ def test_a_widget_gets_one_message_a_map(monkeypatch):
     (_, _, sent) = wire.messages[0]
     assert sent["relayout_data"]["images.0.source"].startswith("data:image/png")
     assert "template" not in sent["relayout_data"]
-    assert sent["trace_indexes"] == [0, 1, 3, 4]  # x and z have not moved
+    changed = [list(TRACES)[index] for index in sent["trace_indexes"]]
+    # x and z have not moved
+    assert changed == ["other boundaries", "own boundary", "marks", "names"]
 
 
 def test_a_blank_figure_takes_the_width_it_is_given():
@@ -249,3 +251,52 @@ def test_width_and_height_are_kept():
 def test_bad_options(options, match):
     with pytest.raises(ValueError, match=match):
         section_figure(halves(), **options)
+
+
+def test_a_curvature_is_drawn_as_its_parabola():
+    figure = section_figure(halves(marks={"z": (0.0, 0.0)}), curvature=-0.58)
+    parabola, halo = trace(figure, "parabola"), trace(figure, "halo")
+    y = np.array(parabola.y)
+    np.testing.assert_allclose(parabola.x, -0.29 * y**2)
+    assert (y.min(), y.max()) == (pytest.approx(-2, abs=0.02), pytest.approx(2, abs=0.02))
+    assert list(halo.y) == list(parabola.y)
+    assert halo.line.width > trace(figure, "own boundary").line.width
+    assert parabola.line.dash == "dash"
+    assert parabola.line.color not in (halo.line.color, trace(figure, "own boundary").line.color)
+    assert "½ κ <i>y</i>², κ = −0.58" in footer(figure)
+
+
+@pytest.mark.parametrize("curvature", [-500.0, -3.0, -1e-9, 0.0, 1e-9, 3.0, 500.0])
+def test_a_parabola_stays_in_the_window(curvature):
+    section = halves(marks={})
+    parabola = trace(section_figure(section, curvature=curvature), "parabola")
+    x, y = np.array(parabola.x), np.array(parabola.y)
+    assert len(x) > 100
+    assert np.abs(x).max() <= 2.02
+    assert np.abs(y).max() <= 2.02
+    # It ends at the window's edge.
+    assert max(np.abs(x).max(), np.abs(y).max()) == pytest.approx(2.0, abs=0.02)
+
+
+def test_without_a_curvature_there_is_no_parabola_and_a_widget_forgets_it():
+    figure = blank_section()
+    apply(figure, section_layers(halves(), curvature=1.0))
+    apply(figure, section_layers(halves()))
+    assert len(trace(figure, "parabola").x) == len(trace(figure, "halo").x) == 0
+    assert "κ" not in footer(figure)
+
+
+def test_names_keep_off_the_parabola():
+    section = halves(marks={"x": (-1.0, 0.0)})
+    figure = section_figure(section, width=300, curvature=-0.9)
+    parabola, names = trace(figure, "parabola"), trace(figure, "names")
+    scale = 4 / (300 - figure.layout.margin.l - figure.layout.margin.r)
+    for text, x, y in zip(names.text, names.x, names.y, strict=True):
+        across, up = abs(np.array(parabola.x) - x), abs(np.array(parabola.y) - y)
+        assert not ((across < 0.25 * 12 * len(text) * scale) & (up < 6 * scale)).any()
+
+
+@pytest.mark.parametrize("curvature", [float("nan"), float("inf"), True, "1"])
+def test_a_curvature_that_is_none(curvature):
+    with pytest.raises(ValueError, match="curvature must be a finite number or None, got"):
+        section_figure(halves(), curvature=curvature)
