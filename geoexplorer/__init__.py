@@ -9,6 +9,32 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.boundary import BoundaryPoints as BoundaryPoints
     from geoexplorer.geometry.boundary import nearest_boundary as nearest_boundary
     from geoexplorer.geometry.boundary import nearest_boundary_steps as nearest_boundary_steps
+    from geoexplorer.geometry.curvature import PrincipalCurvatures as PrincipalCurvatures
+    from geoexplorer.geometry.curvature import principal_curvatures as principal_curvatures
+    from geoexplorer.geometry.curvature import (
+        principal_curvatures_steps as principal_curvatures_steps,
+    )
+    from geoexplorer.geometry.mean_curvature import CurvatureDensity as CurvatureDensity
+    from geoexplorer.geometry.mean_curvature import MeanCurvature as MeanCurvature
+    from geoexplorer.geometry.mean_curvature import curvature_density as curvature_density
+    from geoexplorer.geometry.mean_curvature import (
+        curvature_density_steps as curvature_density_steps,
+    )
+    from geoexplorer.geometry.mean_curvature import mean_curvature as mean_curvature
+    from geoexplorer.geometry.mean_curvature import mean_curvature_steps as mean_curvature_steps
+    from geoexplorer.geometry.normal_curvature import CurvatureByStep as CurvatureByStep
+    from geoexplorer.geometry.normal_curvature import NormalCurvature as NormalCurvature
+    from geoexplorer.geometry.normal_curvature import curvature_by_step as curvature_by_step
+    from geoexplorer.geometry.normal_curvature import (
+        curvature_by_step_steps as curvature_by_step_steps,
+    )
+    from geoexplorer.geometry.normal_curvature import normal_curvature as normal_curvature
+    from geoexplorer.geometry.normal_curvature import (
+        normal_curvature_steps as normal_curvature_steps,
+    )
+    from geoexplorer.geometry.normal_sections import NormalSections as NormalSections
+    from geoexplorer.geometry.normal_sections import normal_sections as normal_sections
+    from geoexplorer.geometry.normal_sections import normal_sections_steps as normal_sections_steps
     from geoexplorer.geometry.planes import Plane as Plane
     from geoexplorer.geometry.sections import CrossSection as CrossSection
     from geoexplorer.geometry.sections import cross_section as cross_section
@@ -24,16 +50,34 @@ _HOME = {
     "BoundaryPoints": "geometry.boundary",
     "Classifier": "classifier",
     "CrossSection": "geometry.sections",
+    "CurvatureByStep": "geometry.normal_curvature",
+    "CurvatureDensity": "geometry.mean_curvature",
     "ImageSet": "images",
+    "MeanCurvature": "geometry.mean_curvature",
+    "NormalCurvature": "geometry.normal_curvature",
+    "NormalSections": "geometry.normal_sections",
     "Plane": "geometry.planes",
+    "PrincipalCurvatures": "geometry.curvature",
     "cross_section": "geometry.sections",
     "cross_section_steps": "geometry.sections",
+    "curvature_by_step": "geometry.normal_curvature",
+    "curvature_by_step_steps": "geometry.normal_curvature",
+    "curvature_density": "geometry.mean_curvature",
+    "curvature_density_steps": "geometry.mean_curvature",
     "explore": "widgets.explore",
     "list_classifiers": "zoo",
     "load_classifier": "zoo",
     "load_images": "images",
+    "mean_curvature": "geometry.mean_curvature",
+    "mean_curvature_steps": "geometry.mean_curvature",
     "nearest_boundary": "geometry.boundary",
     "nearest_boundary_steps": "geometry.boundary",
+    "normal_curvature": "geometry.normal_curvature",
+    "normal_curvature_steps": "geometry.normal_curvature",
+    "normal_sections": "geometry.normal_sections",
+    "normal_sections_steps": "geometry.normal_sections",
+    "principal_curvatures": "geometry.curvature",
+    "principal_curvatures_steps": "geometry.curvature",
 }
 
 __all__ = ["__version__", *_HOME]

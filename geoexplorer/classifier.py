@@ -23,15 +23,21 @@ from torch import Tensor, nn
 
 from geoexplorer.jobs import check_cancelled
 
-__all__ = ["Classifier", "Cost"]
+__all__ = ["Classifier", "Cost", "FullPrecision", "difference"]
 
 # Bytes of intermediate values that one chunk may hold. On a CPU a small chunk stays in the
 # caches and a long computation can be cancelled between two chunks; on a GPU a large one
 # keeps the device busy. The size depends on the network and the device only, never on a
 # measured time, so that a second run gives the same numbers.
 _CPU_CHUNK_BYTES = 48 * 2**20
-_GPU_CHUNK_SHARE = 1 / 8
+_CHUNK_SHARE = 1 / 4  # of the memory allowed
+_CPU_MEMORY_BYTES = 2**30
+_GPU_MEMORY_SHARE = 1 / 2
+_LEAST_MEMORY = 16 * 2**20
 _LARGEST_CHUNK = 16_384
+
+# A graph keeps about as much again as the values of a plain forward pass.
+_GRAPH = 2
 
 # An image this many times the bounds' width away from their middle is taken to be in other
 # units. Perturbed points outside the bounds are legitimate, so the limit is generous; pixel
@@ -96,6 +102,10 @@ class Classifier:
     chunk_size
         Images evaluated at once; chosen from the network's memory use when None, and halved
         whenever the device runs out of memory.
+    memory
+        Bytes that a computation may hold at once besides its network and its result: chunks of
+        images, and the vectors that an eigen-solver keeps. By default 1 GiB on a CPU and half
+        of a GPU's memory. Less memory makes for smaller chunks and more restarts.
 
     Raises
     ------
@@ -129,6 +139,7 @@ class Classifier:
         dtype: torch.dtype | None = None,
         name: str | None = None,
         chunk_size: int | None = None,
+        memory: int | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
@@ -139,6 +150,7 @@ class Classifier:
         self.name = type(module).__name__ if name is None else str(name)
         if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
             raise ValueError(f"chunk_size must be a positive integer or None, got {chunk_size!r}")
+        self.memory = _memory(memory, self.device)
         _require_evaluation_mode(module)
         normalised = nn.Sequential(
             _Normalise(
@@ -337,8 +349,8 @@ class Classifier:
             with torch.no_grad():
                 return (network(chunk).to(self.dtype),)
 
-        (logits,) = self._in_chunks(evaluate, images)
-        self._count(forwards=len(images))
+        (logits,) = self.in_chunks(evaluate, images)
+        self.count(forwards=len(images))
         return logits
 
     def forward_gradient(
@@ -363,8 +375,8 @@ class Classifier:
                 (gradients,) = torch.autograd.grad(values.sum(), chunk)
             return logits.detach(), values.detach(), gradients
 
-        logits, values, gradients = self._in_chunks(differentiate, images, *per_image, graph=True)
-        self._count(forwards=len(images), gradients=len(images))
+        logits, values, gradients = self.in_chunks(differentiate, images, *per_image, load=_GRAPH)
+        self.count(forwards=len(images), gradients=len(images))
         return logits, values, gradients
 
     def forward_jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -383,26 +395,29 @@ class Classifier:
                 ]
             return logits.detach(), torch.stack(gradients, dim=1)
 
-        logits, gradients = self._in_chunks(differentiate, images, classes, graph=True)
-        self._count(forwards=len(images), gradients=classes.numel())
+        logits, gradients = self.in_chunks(differentiate, images, classes, load=_GRAPH)
+        self.count(forwards=len(images), gradients=classes.numel())
         return logits, gradients
 
-    def _in_chunks(
+    def in_chunks(
         self,
         function: Callable[..., tuple[Tensor, ...]],
         images: Tensor,
         *per_image: Tensor,
-        graph: bool = False,
+        load: int = 1,
     ) -> tuple[Tensor, ...]:
-        """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns."""
+        """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns.
+
+        The one loop that all passes run in. ``load`` is how many plain forward passes take as
+        much memory as the function does for one row.
+        """
         pieces: list[tuple[Tensor, ...]] = []
         start = 0
-        with _FullPrecision():
+        with FullPrecision():
             while start < len(images) or not pieces:
                 check_cancelled()
                 allowed = self.chunk_size
-                # A graph keeps about as much again as the values of a plain forward pass.
-                size = max(1, allowed // 2) if graph else allowed
+                size = max(1, allowed // load)
                 part = slice(start, start + size)
                 turn = len(pieces) % len(self._networks)
                 device = self.devices[turn]
@@ -429,11 +444,9 @@ class Classifier:
             torch.cuda.empty_cache()
 
     def _fitting_chunk(self) -> int:
-        if self.device.type == "cuda":
-            total = torch.cuda.get_device_properties(self.device).total_memory
-            budget = total * _GPU_CHUNK_SHARE
-        else:
-            budget = _CPU_CHUNK_BYTES
+        budget = self.memory * _CHUNK_SHARE
+        if self.device.type != "cuda":
+            budget = min(budget, _CPU_CHUNK_BYTES)
         return int(min(_LARGEST_CHUNK, max(1, budget // self._bytes_per_image())))
 
     def _bytes_per_image(self) -> int:
@@ -453,7 +466,8 @@ class Classifier:
         image_bytes = probe.numel() * probe.element_size()
         return max(sum(held.values()), 4 * image_bytes)
 
-    def _count(self, *, forwards: int, gradients: int = 0) -> None:
+    def count(self, *, forwards: int, gradients: int = 0) -> None:
+        """Add passes made in :meth:`in_chunks` to the cost."""
         more = Cost(forwards, gradients)
         self._of_thread.cost = self.thread_cost + more
         with self._lock:
@@ -480,7 +494,7 @@ class _Normalise(nn.Module):
         return images if self.identity else (images - self.mean) / self.std
 
 
-class _FullPrecision:
+class FullPrecision:
     """Keeps a GPU from rounding products to TF32, which would show as noise in the geometry.
 
     The switches belong to the whole process. The first thread that enters notes how they stood
@@ -493,16 +507,16 @@ class _FullPrecision:
 
     def __enter__(self) -> None:
         with self._lock:
-            if _FullPrecision._inside == 0:
-                _FullPrecision._before = tuple(getattr(*switch) for switch in _precision_switches())
+            if FullPrecision._inside == 0:
+                FullPrecision._before = tuple(getattr(*switch) for switch in _precision_switches())
                 for switch in _precision_switches():
                     setattr(*switch, _EXACT[switch[1]])
-            _FullPrecision._inside += 1
+            FullPrecision._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            _FullPrecision._inside -= 1
-            if _FullPrecision._inside == 0:
+            FullPrecision._inside -= 1
+            if FullPrecision._inside == 0:
                 for switch, value in zip(_precision_switches(), self._before, strict=True):
                     setattr(*switch, value)
 
@@ -543,7 +557,7 @@ def _require_evaluation_mode(module: nn.Module) -> None:
 def _check_behaviour(clf: Classifier) -> int:
     """Number of classes, after calling the network the way all geometry will call it."""
     images = _probe_images(clf, 4)
-    with torch.no_grad(), _FullPrecision():
+    with torch.no_grad(), FullPrecision():
         try:
             logits = clf.module(images)
         except Exception as error:
@@ -648,6 +662,19 @@ def _devices(
                 + "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
             )
     return devices
+
+
+def _memory(value: int | None, device: torch.device) -> int:
+    if value is None:
+        if device.type != "cuda":
+            return _CPU_MEMORY_BYTES
+        return int(torch.cuda.get_device_properties(device).total_memory * _GPU_MEMORY_SHARE)
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < _LEAST_MEMORY:
+        raise ValueError(
+            f"memory must be a whole number of bytes, at least {_LEAST_MEMORY} (16 MiB), or None, "
+            f"got {value!r}"
+        )
+    return int(value)
 
 
 def _dtype(module: nn.Module, value: torch.dtype | None) -> torch.dtype:

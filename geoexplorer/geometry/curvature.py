@@ -1,0 +1,341 @@
+"""Principal curvatures: how the decision boundary bends, and in which directions.
+
+At a boundary point z with unit normal n = ∇F/‖∇F‖ into the own region, F = f_own - f_other, the
+curvature along a unit tangent v is κ(v) = vᵀ H v / ‖∇F‖, H the Hessian of F. Near z the boundary is
+z + s v - ½ κ s² n: where the own region is a ball of radius R, κ is -1/R in every direction. The
+principal curvatures are the eigenvalues of the shape operator G = P H P / ‖∇F‖, P = I - n nᵀ, the
+normal's own zero left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_whole
+from geoexplorer.geometry.operators import ShapeOperators
+from geoexplorer.geometry.smoothing import smoothed_halves_steps
+from geoexplorer.geometry.spectra import (
+    TOLERANCE,
+    Extremes,
+    Matrices,
+    assemble_steps,
+    extreme_steps,
+    symmetrised,
+)
+from geoexplorer.jobs import Progress
+
+__all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_steps"]
+
+_LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
+_BEFORE_EIGENVALUES = 0.9  # share of the work that is done when a matrix is complete
+_SMALL_MATRIX = 512  # up to this size all eigenvectors come as fast as some
+_MATRICES = 10  # of d x d, held for one point
+# Vectors of the input's size that the search for extreme values keeps for one point.
+_BASIS = 150
+# A smoothed value has converged if the other half of the probes agrees to this share of the
+# largest value in size.
+_AGREEMENT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class PrincipalCurvatures(Curvature):
+    """Principal curvatures of the boundary, the eigenvalues of the shape operator G, descending.
+
+    All d - 1 of them, ``(n, d - 1)``, or the m most positive and the m most negative ones,
+    ``(n, 2 m)``.
+    """
+
+    # (n, k): at most ‖G u - κ u‖ for the unit direction u of each value; for "smoothed" how far
+    # the value that u was found with, in the other half of the probes, lies from this one.
+    residuals: Tensor
+    converged: Tensor  # (n, k) bool: whether the residual is small beside the largest value
+    asymmetry: Tensor  # (n,): ‖G - Gᵀ‖ / ‖G‖ before G was symmetrised
+    directions: Tensor | None  # (n, k, C, H, W), unit tangents, if they were asked for
+    dimension: int  # d
+
+
+def principal_curvatures(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    k: int | None = None,
+    *,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    directions: bool = False,
+    seed: int = 0,
+) -> PrincipalCurvatures:
+    """Measure the principal curvatures of the decision boundary at boundary points.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    boundary
+        What :func:`geoexplorer.nearest_boundary` gives. With ``effort="deepfool"`` these are the
+        points that the paper measured at.
+    k
+        None for all d - 1 of them, where d is at most 4,096; m for the m most positive and the m
+        most negative ones, with their directions.
+    method
+        ``"autograd"``: exact, for networks without kinks. ``"central_difference"``: of gradients
+        at z ± h v, as the authors' own code does; with kinks the matrix is not symmetric, and
+        ``asymmetry`` says how little. ``"smoothed"``: of F convolved with a Gaussian of standard
+        deviation h/√d a pixel; directions come from one half of the probes and values from the
+        other, so that noise does not inflate them. ``"auto"`` is autograd without kinks and
+        smoothed with them.
+    step
+        h, an l2 length in pixel values, for the methods that have one; by default the authors',
+        10 √d (hi - lo) / 512, and a tenth of it for central differences without kinks.
+    at
+        Measured at x + at r, on the level set of F through that point; 1 is the boundary point.
+    directions
+        Whether to keep the directions of all d - 1 values.
+    seed
+        For the first vectors of the search and for the probes.
+
+    Returns
+    -------
+    PrincipalCurvatures
+        One row a boundary point, in 1 / l2 unit of pixel values; NaN where no boundary was reached.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the points are not the classifier's, none of them was
+        reached, or ``"autograd"`` is asked of a network with kinks.
+
+    Notes
+    -----
+    Source: Fawzi et al., CVPR 2018, section 4; the central differences as in the authors' code. The
+    smoothed estimate is our own. An extreme value's ``converged`` is True where its residual is
+    below 1e-3 of the largest in size; a smoothed one's where both halves agree to 10 % of it.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> class Disc(nn.Module):  # the own region is the ball of radius 2
+    ...     def forward(self, x):
+    ...         margin = 4 - x.flatten(1).square().sum(1)
+    ...         return torch.stack([margin, -margin], dim=1)
+    >>> clf = Classifier(Disc().eval(), input_shape=(1, 2, 2), device="cpu")
+    >>> b = nearest_boundary(clf, torch.full((1, 2, 2), 0.4))
+    >>> [round(float(value), 3) for value in principal_curvatures(clf, b).values[0]]
+    [-0.5, -0.5, -0.5]
+    """
+    return jobs.last(
+        principal_curvatures_steps(
+            clf, boundary, k, method=method, step=step, at=at, directions=directions, seed=seed
+        )
+    )
+
+
+def principal_curvatures_steps(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    k: int | None = None,
+    *,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    directions: bool = False,
+    seed: int = 0,
+) -> Iterator[PrincipalCurvatures]:
+    """Like :func:`principal_curvatures`, yielding what is known so far; NaN is not known yet.
+
+    Extreme values come early and get better; a whole spectrum comes when its matrix is complete.
+    """
+    d = clf.dimension
+    if k is not None:
+        k = require_whole("k", k, 1, (d - 1) // 2)
+    elif d > _LARGEST_MATRIX:
+        raise ValueError(
+            f"k must be a number of extreme curvatures where d is above {_LARGEST_MATRIX}, here "
+            f"{d}: a matrix of all would not fit. curvature_density estimates how all of them are "
+            "distributed"
+        )
+    measurement = Measurement.begin(
+        "principal_curvatures", clf, boundary, method=method, step=step, at=at, seed=seed,
+        k=k, directions=directions,
+    )  # fmt: skip
+    return measurement.recorder.watch(news(_measure(measurement, k, directions or k is not None)))
+
+
+def _measure(
+    measurement: Measurement, k: int | None, directions: bool
+) -> Iterator[PrincipalCurvatures]:
+    d = measurement.clf.dimension
+    found = _Found(measurement, d - 1 if k is None else 2 * k, directions)
+    by_matrix = d <= _LARGEST_MATRIX and (k is None or measurement.method == "smoothed")
+    done = 0
+    for rows in measurement.blocks(_block_size(measurement, by_matrix)):
+        if not by_matrix:
+            steps = _extremes_steps(measurement, rows, k or 1)
+        elif measurement.method == "smoothed":
+            steps = _smoothed_steps(measurement, rows, k)
+        else:
+            steps = _spectra_steps(measurement, rows, directions)
+        for fraction, part in steps:
+            if part is not None:
+                found.take(part)
+            share = (done + fraction * len(rows)) / len(measurement.rows)
+            if share < 1.0:
+                message = f"curvatures, {done} of {len(measurement.rows)} points"
+                yield found.result(Progress(share, message))
+        done += len(rows)
+    yield found.result(Progress())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Curvatures of some of the points, on the device."""
+
+    rows: Tensor
+    values: Tensor  # (n, k)
+    residuals: Tensor  # (n, k)
+    converged: Tensor  # (n, k)
+    asymmetry: Tensor  # (n,)
+    directions: Tensor | None  # (n, k, d)
+
+
+class _Found:
+    """What is known so far, on the CPU."""
+
+    def __init__(self, measurement: Measurement, count: int, directions: bool) -> None:
+        self._measurement = measurement
+        self._values = measurement.unknown(count)
+        self._residuals = measurement.unknown(count)
+        self._converged = torch.zeros_like(self._values, dtype=torch.bool)
+        self._asymmetry = measurement.unknown()
+        d = measurement.clf.dimension
+        self._directions = measurement.unknown(count, d) if directions else None
+
+    def take(self, part: _Part) -> None:
+        rows = part.rows
+        self._values[rows] = part.values.cpu()
+        self._residuals[rows] = part.residuals.cpu()
+        self._converged[rows] = part.converged.cpu()
+        self._asymmetry[rows] = part.asymmetry.cpu()
+        if self._directions is not None and part.directions is not None:
+            self._directions[rows] = part.directions.cpu()
+
+    def result(self, progress: Progress) -> PrincipalCurvatures:
+        shape = (*self._values.shape, *self._measurement.clf.input_shape)
+        directions = self._directions
+        return PrincipalCurvatures(
+            values=self._values.clone(),
+            residuals=self._residuals.clone(),
+            converged=self._converged.clone(),
+            asymmetry=self._asymmetry.clone(),
+            directions=None if directions is None else directions.reshape(shape).clone(),
+            dimension=self._measurement.clf.dimension,
+            provenance=self._measurement.recorder.provenance(),
+            progress=progress,
+            **self._measurement.facts(),
+        )
+
+
+Steps = Iterator[tuple[float, _Part | None]]
+
+
+def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Steps:
+    """The extreme values from products alone."""
+    rows, operators = measurement.shape_operators(rows)
+    if len(rows) == 0:
+        return
+    for extremes in extreme_steps(operators, m, measurement.generator()):
+        yield extremes.fraction, _part_of(rows, operators, extremes)
+
+
+def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Part:
+    return _Part(
+        rows=rows,
+        values=extremes.values,
+        residuals=extremes.residuals,
+        converged=extremes.converged,
+        asymmetry=extremes.asymmetry,
+        directions=operators.lift(extremes.vectors),
+    )
+
+
+def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Steps:
+    """All values, from matrices of products."""
+    rows, operators = measurement.shape_operators(rows)
+    if len(rows) == 0:
+        return
+    matrices = operators.like
+    for fraction, so_far in assemble_steps(operators):
+        matrices = so_far
+        yield fraction * _BEFORE_EIGENVALUES, None
+    matrices, asymmetry = symmetrised(matrices)
+    jobs.check_cancelled()
+    lifted = None
+    if directions:
+        values, vectors = torch.linalg.eigh(matrices)
+        lifted = operators.lift(vectors.transpose(1, 2).flip(1))
+    else:
+        values = torch.linalg.eigvalsh(matrices)
+    values = values.flip(1)
+    # The part of G that was symmetrised away, of which no more than its norm can act on u.
+    leftover = (asymmetry * matrices.flatten(1).norm(dim=1) / 2)[:, None]
+    residuals = leftover.expand_as(values)
+    converged = residuals <= TOLERANCE * values.abs().amax(1, keepdim=True)
+    yield 1.0, _Part(rows, values, residuals, converged, asymmetry, lifted)
+
+
+def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> Steps:
+    """Directions from one half of the probes, values from the other."""
+    sets = measurement.level_sets(rows)
+    halves = None
+    for fraction, so_far in smoothed_halves_steps(sets, measurement.step, measurement.seed):
+        halves = so_far
+        yield fraction * _BEFORE_EIGENVALUES, None
+    assert halves is not None  # there is at least one step
+    regular = halves.gradients.norm(dim=1) > 0
+    rows = rows[regular.cpu()]
+    if len(rows) == 0:
+        return
+    jobs.check_cancelled()
+    operators = ShapeOperators(measurement.hessians(sets[regular]), halves.gradients[regular])
+    first, asymmetry = symmetrised(operators.restricted(halves.first[regular]))
+    second, _ = symmetrised(operators.restricted(halves.second[regular]))
+    found, vectors = _eigenpairs(first, k, measurement)
+    with FullPrecision():
+        values = ((vectors @ second) * vectors).sum(2)
+    order = values.argsort(dim=1, descending=True)
+    values, found = values.gather(1, order), found.gather(1, order)
+    vectors = vectors.gather(1, order[..., None].expand_as(vectors))
+    residuals = (found - values).abs()
+    converged = residuals <= _AGREEMENT * values.abs().amax(1, keepdim=True)
+    yield 1.0, _Part(rows, values, residuals, converged, asymmetry, operators.lift(vectors))
+
+
+def _eigenpairs(matrices: Tensor, k: int | None, measurement: Measurement) -> tuple[Tensor, Tensor]:
+    """All eigenvalues, or the k first and the k last ones, descending; unit vectors in rows."""
+    if k is not None and matrices.shape[1] > _SMALL_MATRIX:
+        operators = Matrices(matrices, measurement.clf.memory)
+        *_, extremes = extreme_steps(operators, k, measurement.generator())
+        return extremes.values, extremes.vectors
+    values, vectors = torch.linalg.eigh(matrices)
+    values, vectors = values.flip(1), vectors.transpose(1, 2).flip(1)
+    if k is not None:
+        ends = [*range(k), *range(-k, 0)]
+        values, vectors = values[:, ends], vectors[:, ends]
+    return values, vectors
+
+
+def _block_size(measurement: Measurement, by_matrix: bool) -> int:
+    """Points that are worked on together."""
+    d, memory = measurement.clf.dimension, measurement.clf.memory
+    item = torch.finfo(measurement.clf.dtype).bits // 8
+    if by_matrix:
+        return int(min(memory // (_MATRICES * d * d * item), 4096 // d))
+    return int(min(memory // (2 * _BASIS * d * item), 64))

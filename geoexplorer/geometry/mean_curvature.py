@@ -1,0 +1,305 @@
+"""What random probes tell of all principal curvatures: their mean, and how they are distributed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.blocks import orthonormal, random_block, slices
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_whole
+from geoexplorer.geometry.operators import ShapeOperators
+from geoexplorer.geometry.spectra import quadrature_steps
+from geoexplorer.jobs import Progress
+
+__all__ = [
+    "CurvatureDensity",
+    "MeanCurvature",
+    "curvature_density",
+    "curvature_density_steps",
+    "mean_curvature",
+    "mean_curvature_steps",
+]
+
+_PROBES_TOGETHER = 64  # at a point
+_NOISE_VECTORS = 2
+_VECTORS = 8  # of the input's size, held for each probe
+
+
+@dataclass(frozen=True, eq=False)
+class MeanCurvature(Curvature):
+    """Means of the principal curvatures, trace(G) / (d - 1), ``(n,)``, from random probes."""
+
+    standard_errors: Tensor  # (n,)
+    probes: int
+
+
+@dataclass(frozen=True, eq=False)
+class CurvatureDensity(Curvature):
+    """How the d - 1 principal curvatures are distributed, as Gauss quadratures of random probes.
+
+    ``values`` are the nodes ``(n, k)`` in no order; with the weights they stand for the whole
+    spectrum: the share of curvatures below c is about the sum of the weights of nodes below c.
+    """
+
+    weights: Tensor  # (n, k), positive; each row sums to 1
+    # (n,): by how much, of its size, G v changes with the probes of "smoothed", which widens the
+    # distribution; 0 for the other methods.
+    noise: Tensor
+    dimension: int  # d
+
+    def on_grid(self, curvatures: Tensor, width: float) -> Tensor:
+        """The density ``(n, g)`` at curvatures ``(g,)``, with each node a Gaussian of ``width``.
+
+        Raises
+        ------
+        ValueError
+            If the width is not positive.
+        """
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width!r}")
+        offsets = (curvatures[:, None] - self.values[:, None, :]) / width
+        bells = torch.exp(-0.5 * offsets**2) / (width * math.sqrt(2 * math.pi))
+        density: Tensor = (bells * self.weights[:, None, :]).sum(2)
+        return density
+
+
+def mean_curvature(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    *,
+    probes: int = 100,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> MeanCurvature:
+    """Estimate the mean of the principal curvatures, trace(G) / (d - 1), from random tangents.
+
+    Parameters
+    ----------
+    clf, boundary, method, step, at
+        As for :func:`geoexplorer.principal_curvatures`.
+    probes
+        Random unit tangents at each point, at least 2. They are orthonormal in frames, which
+        makes the estimate better than independent ones do: d - 1 of them give the exact mean.
+    seed
+        For the tangents.
+
+    Returns
+    -------
+    MeanCurvature
+        ``(n,)``, with the standard error of each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    Source: the mean over random directions is Fawzi et al., CVPR 2018, section 5; the frames are
+    our own.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> class Disc(nn.Module):  # the own region is the ball of radius 2
+    ...     def forward(self, x):
+    ...         margin = 4 - x.flatten(1).square().sum(1)
+    ...         return torch.stack([margin, -margin], dim=1)
+    >>> clf = Classifier(Disc().eval(), input_shape=(1, 2, 2), device="cpu")
+    >>> b = nearest_boundary(clf, torch.full((1, 2, 2), 0.4))
+    >>> round(float(mean_curvature(clf, b).values), 3)
+    -0.5
+    """
+    return jobs.last(
+        mean_curvature_steps(
+            clf, boundary, probes=probes, method=method, step=step, at=at, seed=seed
+        )
+    )
+
+
+def mean_curvature_steps(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    *,
+    probes: int = 100,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> Iterator[MeanCurvature]:
+    """Like :func:`mean_curvature`, yielding the means known so far; NaN is not known yet."""
+    probes = require_whole("probes", probes, 2)
+    measurement = Measurement.begin(
+        "mean_curvature", clf, boundary, method=method, step=step, at=at, seed=seed, probes=probes
+    )
+    return measurement.recorder.watch(news(_means(measurement, probes)))
+
+
+def curvature_density(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    *,
+    probes: int = 8,
+    order: int = 64,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> CurvatureDensity:
+    """Estimate how the principal curvatures are distributed, in any number of dimensions.
+
+    Parameters
+    ----------
+    clf, boundary, method, step, at
+        As for :func:`geoexplorer.principal_curvatures`.
+    probes
+        Random tangents at each point, from each of which a Lanczos iteration starts.
+    order
+        Products in each; as many moments of the distribution, twice over, are exact for the probe.
+    seed
+        For the tangents.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    Stochastic Lanczos quadrature (Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017), applied to
+    the shape operator.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2)).eval()
+    >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    >>> b = nearest_boundary(clf, torch.rand(1, 2, 2))
+    >>> density = curvature_density(clf, b, probes=2)
+    >>> density.values.shape, round(float(density.weights.sum()), 5)
+    (torch.Size([1, 6]), 1.0)
+    """
+    return jobs.last(
+        curvature_density_steps(
+            clf, boundary, probes=probes, order=order, method=method, step=step, at=at, seed=seed
+        )
+    )
+
+
+def curvature_density_steps(
+    clf: Classifier,
+    boundary: BoundaryPoints,
+    *,
+    probes: int = 8,
+    order: int = 64,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> Iterator[CurvatureDensity]:
+    """Like :func:`curvature_density`, yielding what is known so far; NaN is not known yet."""
+    probes = require_whole("probes", probes, 1)
+    order = require_whole("order", order, 1)
+    measurement = Measurement.begin(
+        "curvature_density", clf, boundary, method=method, step=step, at=at, seed=seed,
+        probes=probes, order=order,
+    )  # fmt: skip
+    return measurement.recorder.watch(news(_densities(measurement, probes, order)))
+
+
+def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
+    values, errors = measurement.unknown(), measurement.unknown()
+    for done, block in _blocks(measurement, _PROBES_TOGETHER):
+        rows, operators = measurement.shape_operators(block)
+        if len(rows):
+            sampled = _sampled(operators, probes, measurement.generator())
+            values[rows] = sampled.mean(1).cpu()
+            # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
+            # finite population without putting back.
+            frame = min(probes, operators.dimension)
+            rest = 1 - (frame - 1) / max(operators.dimension - 1, 1)
+            errors[rows] = (sampled.var(1) * rest / probes).sqrt().cpu()
+        yield MeanCurvature(
+            values=values.clone(),
+            standard_errors=errors.clone(),
+            probes=probes,
+            provenance=measurement.recorder.provenance(),
+            progress=_progress("mean curvature", done, measurement),
+            **measurement.facts(),
+        )
+
+
+def _sampled(operators: ShapeOperators, probes: int, generator: torch.Generator) -> Tensor:
+    """Curvatures ``(n, probes)`` along random orthonormal frames of tangents."""
+    n, dimension = operators.count, operators.dimension
+    curvatures: list[Tensor] = []
+    left = probes
+    while left:
+        size = min(left, dimension)
+        frame = orthonormal(random_block(size, dimension, generator, operators.like))
+        for together in slices(size, _PROBES_TOGETHER):
+            part = frame[:, together].expand(n, -1, -1)
+            curvatures.append((part * operators.apply(part)).sum(2))
+        left -= size
+    return torch.cat(curvatures, dim=1)
+
+
+def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[CurvatureDensity]:
+    dimension = measurement.clf.dimension - 1
+    count = probes * min(order, dimension)
+    nodes, weights, noise = (measurement.unknown(*shape) for shape in ((count,), (count,), ()))
+    for done, block in _blocks(measurement, probes):
+        rows, operators = measurement.shape_operators(block)
+        if len(rows):
+            *_, (_, found, shares) = quadrature_steps(
+                operators, probes, order, measurement.generator()
+            )
+            nodes[rows], weights[rows] = found.cpu(), shares.cpu()
+            noise[rows] = _noise(operators, measurement.generator()).cpu()
+        yield CurvatureDensity(
+            values=nodes.clone(),
+            weights=weights.clone(),
+            noise=noise.clone(),
+            dimension=measurement.clf.dimension,
+            provenance=measurement.recorder.provenance(),
+            progress=_progress("curvature density", done, measurement),
+            **measurement.facts(),
+        )
+
+
+def _noise(operators: ShapeOperators, generator: torch.Generator) -> Tensor:
+    """How far two products of the same vectors differ, over their size, ``(n,)``."""
+    frame = orthonormal(
+        random_block(_NOISE_VECTORS, operators.dimension, generator, operators.like)
+    )
+    frame = frame.expand(operators.count, -1, -1)
+    once, again = operators.apply(frame), operators.apply(frame)
+    size: Tensor = (once + again).flatten(1).norm(dim=1) / 2
+    difference: Tensor = (once - again).flatten(1).norm(dim=1) / 2**0.5
+    return (difference / size).nan_to_num(0.0)
+
+
+def _blocks(measurement: Measurement, probes: int) -> Iterator[tuple[int, Tensor]]:
+    """Rows that are worked on together, and how many are done with them."""
+    item = torch.finfo(measurement.clf.dtype).bits // 8
+    each = _VECTORS * probes * measurement.clf.dimension * item
+    done = 0
+    for block in measurement.blocks(min(measurement.clf.memory // each, 32)):
+        done += len(block)
+        yield done, block
+
+
+def _progress(doing: str, done: int, measurement: Measurement) -> Progress:
+    count = len(measurement.rows)
+    return Progress() if done == count else Progress(done / count, f"{doing}, {done} of {count}")

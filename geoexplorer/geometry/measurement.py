@@ -1,0 +1,274 @@
+"""Where, at which scale and by which method curvature is measured; what every result says of it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.blocks import slices
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.kinks import has_kinks
+from geoexplorer.geometry.operators import (
+    CentralDifferences,
+    ExactHessians,
+    Hessians,
+    LevelSets,
+    ShapeOperators,
+    default_step,
+)
+from geoexplorer.geometry.smoothing import SmoothedHessians
+from geoexplorer.jobs import HasProgress
+from geoexplorer.results import BatchResult, Recorder
+
+__all__ = [
+    "METHODS",
+    "Curvature",
+    "Measurement",
+    "news",
+    "require_points",
+    "require_step",
+    "require_whole",
+]
+
+METHODS = ("autograd", "central_difference", "smoothed")
+"""Methods that measure a Hessian; ``secant`` measures single curvatures only."""
+
+# Without kinks there is a limit that differences come near to at a smaller step; with them there is
+# none, and the authors' step makes numbers that can be compared.
+_WITHOUT_KINKS = 0.1
+# A secant divides the rounding of the logits by h²; in single precision this keeps it harmless.
+_LEAST_SECANT = 0.03
+_LEAST_NEWS = 0.01  # share of the work between two intermediate results
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature(BatchResult):
+    """What all measured curvatures say about themselves; one row a boundary point.
+
+    Positive where the other region bulges into the own one, negative where the own region bulges
+    out: -1/R in every direction where the own region is a ball of radius R.
+    """
+
+    values: Tensor  # (n, ...), 1 / l2 unit of pixel values; NaN where there is no boundary point
+    own: Tensor  # (n,) int64
+    other: Tensor  # (n,) int64
+    distances: Tensor  # (n,): ‖r‖; no nearest point has a curvature below -1/‖r‖
+    alignment: Tensor  # (n,): how nearly r is normal to the boundary there
+    method: str  # "autograd", "central_difference", "smoothed" or "secant"
+    step: float  # h, the l2 length of a displacement; 0 for autograd
+    at: float  # measured at x + at r: 1 is the boundary point
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A checked request to measure curvature, and what all of them share."""
+
+    clf: Classifier
+    boundary: BoundaryPoints
+    method: str
+    step: float
+    at: float
+    seed: int
+    recorder: Recorder
+
+    @classmethod
+    def begin(
+        cls,
+        function: str,
+        clf: Classifier,
+        boundary: BoundaryPoints,
+        *,
+        method: str,
+        step: float | None,
+        at: float,
+        seed: int,
+        accepted: tuple[str, ...] = METHODS,
+        **options: Any,
+    ) -> Measurement:
+        """Check what all measurements are given, and choose what was left to us.
+
+        Parameters
+        ----------
+        function
+            Name of the public function, for the record.
+        clf, boundary, method, step, at, seed
+            As given by the caller.
+        accepted
+            Methods besides ``"auto"``, which takes the first of them without kinks and
+            ``"smoothed"`` with them.
+        options
+            Further options, for the record.
+        """
+        require_points(clf, boundary)
+        seed = operator.index(seed)
+        if method not in ("auto", *accepted):
+            raise ValueError(f"method must be one of {('auto', *accepted)}, got {method!r}")
+        if step is not None:
+            require_step(step)
+        if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
+            raise ValueError(f"at must be a finite number (1 is the boundary point), got {at!r}")
+        recorder = Recorder(clf, function, method=method, step=step, at=at, seed=seed, **options)
+        chosen = method
+        if method == "auto":
+            chosen = "smoothed" if has_kinks(clf) else accepted[0]
+        if method == "autograd":
+            _require_smooth(clf, step)
+        return cls(clf, boundary, chosen, _step_of(clf, chosen, step), float(at), seed, recorder)
+
+    def __len__(self) -> int:
+        return len(self.boundary)
+
+    @property
+    def rows(self) -> Tensor:
+        """Indices of the points that there are."""
+        return torch.nonzero(self.boundary.converged)[:, 0]
+
+    def level_sets(self, rows: Tensor) -> LevelSets:
+        """The points of some rows on the classifier's device."""
+        b, clf = self.boundary, self.clf
+        points = b.points[rows]
+        if self.at != 1.0:
+            points = b.images[rows] + self.at * b.perturbations[rows]
+        flat = points.flatten(1).to(device=clf.device, dtype=clf.dtype)
+        own, other = b.own[rows].to(clf.device), b.other[rows].to(clf.device)
+        return LevelSets(clf, flat, own, other)
+
+    def hessians(self, sets: LevelSets) -> Hessians:
+        """Their Hessians, by the method."""
+        if self.method == "autograd":
+            return ExactHessians(sets)
+        if self.method == "smoothed":
+            return SmoothedHessians(sets, self.step, self.generator())
+        return CentralDifferences(sets, self.step)  # the secant needs their gradients only
+
+    def shape_operators(self, rows: Tensor) -> tuple[Tensor, ShapeOperators]:
+        """The shape operators of those rows that have a normal, and these rows."""
+        sets = self.level_sets(rows)
+        gradients = self.hessians(sets).gradients()
+        regular = _regular(gradients)
+        operators = ShapeOperators(self.hessians(sets[regular]), gradients[regular])
+        return rows[regular.cpu()], operators
+
+    def generator(self) -> torch.Generator:
+        """A generator of random numbers as at the beginning."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def blocks(self, size: int) -> list[Tensor]:
+        """The rows, cut into parts that fit into memory together."""
+        return [self.rows[part] for part in slices(len(self.rows), max(1, size))]
+
+    def unknown(self, *shape: int) -> Tensor:
+        """NaN for each point ``(n, *shape)``, on the CPU."""
+        return torch.full((len(self), *shape), math.nan, dtype=self.clf.dtype)
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of a :class:`Curvature` but for its values."""
+        b = self.boundary
+        return {
+            "own": b.own,
+            "other": b.other,
+            "distances": b.distances,
+            "alignment": b.alignment,
+            "method": self.method,
+            "step": self.step,
+            "at": self.at,
+        }
+
+
+R = TypeVar("R", bound=HasProgress)
+
+
+def news(steps: Iterator[R]) -> Iterator[R]:
+    """Those of the steps that bring enough progress to be worth a look, and the last one."""
+    shown = 0.0
+    for result in steps:
+        fraction = result.progress.fraction
+        if fraction >= 1.0 or fraction >= shown + _LEAST_NEWS:
+            shown = fraction
+            yield result
+
+
+def require_whole(argument: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """A whole number within limits; ``ValueError`` or ``TypeError`` names the argument."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be a whole number, got {value!r}")
+    number = operator.index(value)
+    if number < lowest or (highest is not None and number > highest):
+        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"{argument} must be {limits}, got {number}")
+    return number
+
+
+def require_step(step: Any, argument: str = "step") -> float:
+    """A step h; ``ValueError`` for anything but a positive finite number."""
+    number = isinstance(step, (int, float)) and not isinstance(step, bool)
+    if not number or not math.isfinite(step) or step <= 0:
+        raise ValueError(
+            f"{argument} must be positive and finite, the l2 length h of a displacement, "
+            f"got {step!r}"
+        )
+    return float(step)
+
+
+def require_points(clf: Classifier, boundary: Any) -> None:
+    """Refuse what is no boundary points of the classifier, or none that was reached."""
+    if not isinstance(boundary, BoundaryPoints):
+        raise TypeError(
+            "boundary must be BoundaryPoints, as nearest_boundary gives them, "
+            f"got {type(boundary).__name__}"
+        )
+    shape = tuple(boundary.images.shape[1:])
+    if shape != clf.input_shape:
+        raise ValueError(
+            f"boundary holds points of shape {shape}, but the classifier takes images of shape "
+            f"{clf.input_shape}"
+        )
+    highest = int(torch.maximum(boundary.own, boundary.other).max())
+    if highest >= clf.n_classes:
+        raise ValueError(
+            f"boundary holds points between classes up to {highest}, but the classifier has "
+            f"{clf.n_classes}: it belongs to another classifier"
+        )
+    if not bool(boundary.converged.any()):
+        raise ValueError(
+            "boundary holds no point: the boundary was not reached from any of its "
+            f"{len(boundary)} images (converged is False)"
+        )
+
+
+def _require_smooth(clf: Classifier, step: float | None) -> None:
+    if step is not None:
+        raise ValueError(
+            "step must be None for method 'autograd', which differentiates exactly, "
+            f"got {step!r}; 'central_difference' and 'smoothed' have a step"
+        )
+    if has_kinks(clf):
+        raise ValueError(
+            "method 'autograd' sees only the smooth pieces between the kinks of this network "
+            "(ReLU, max-pooling or the like: its gradient jumps), where its curvature is not; "
+            "'smoothed' and 'central_difference' measure it at a scale, the step h"
+        )
+
+
+def _step_of(clf: Classifier, method: str, step: float | None) -> float:
+    if method == "autograd":
+        return 0.0
+    if step is not None:
+        return float(step)
+    if method == "smoothed" or has_kinks(clf):
+        return default_step(clf)
+    low, high = clf.bounds
+    least = _LEAST_SECANT * (high - low) if method == "secant" else 0.0
+    return max(default_step(clf) * _WITHOUT_KINKS, least)
+
+
+def _regular(gradients: Tensor) -> Tensor:
+    norms: Tensor = gradients.norm(dim=1)
+    return norms.isfinite() & (norms > 0)

@@ -1,0 +1,146 @@
+"""The curvature of a network smoothed by a Gaussian, which it has whether there are kinks or not.
+
+F convolved with a Gaussian of standard deviation σ a pixel has, by Stein's identity (1981), the
+Hessian H_σ = E[(∇F(z + σu) - ∇F(z - σu)) uᵀ] / 2σ, u standard normal: linear and symmetric for any
+network. σ = h/√d, so that h is about the l2 length of a displacement. Where the matrix fits into
+memory, all probes u of a random rotation are taken together (:func:`smoothed_halves_steps`),
+elsewhere only products with a few directions are estimated (:class:`SmoothedHessians`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import scipy.fft
+import torch
+from torch import Tensor
+
+from geoexplorer.geometry.blocks import combined, inner, orthonormal, random_block, slices
+from geoexplorer.geometry.operators import Hessians, LevelSets
+
+__all__ = ["Halves", "SmoothedHessians", "smoothed_halves_steps"]
+
+# Pairs of probes w of a product at least; each takes four gradients.
+_LEAST_PAIRS = 64
+_TOGETHER = 64  # directions that share their probes
+# Probes in a half at least: in few dimensions one rotation is not enough.
+_LEAST_PROBES = 1024
+_ROUNDS = 3  # of sign flips and cosine transforms
+
+
+class SmoothedHessians(Hessians):
+    """Hessians of F convolved with a Gaussian of standard deviation σ = h/√d a pixel.
+
+    By Stein's identity H_σ = E[(∇F(z + σu) - ∇F(z - σu)) uᵀ] / 2σ. For a block V of orthonormal
+    directions the probes are u = V g + w, with coefficients g whose sample covariance is exactly
+    the identity and w random and orthogonal to V; each g meets w and -w, so that what is linear
+    in w cancels. So H_σ V is exact where F is quadratic, whatever the number of probes. Every
+    product draws new probes from ``generator``. Source: Stein (1981); the pairing is our own.
+    """
+
+    def __init__(self, sets: LevelSets, step: float, generator: torch.Generator) -> None:
+        super().__init__(sets)
+        self.sigma = step / math.sqrt(sets.points.shape[1])
+        self._generator = generator
+
+    def gradients(self) -> Tensor:
+        """The gradient of the smoothed F, ``(n, d)``."""
+        points = self.sets.points
+        total = torch.zeros_like(points)
+        for part in slices(_LEAST_PAIRS, self._pairs_at_once):
+            w = self.sigma * self._drawn(part.stop - part.start)
+            total += (self.sets.gradients(w) + self.sets.gradients(-w)).sum(1)
+        return total / (2 * _LEAST_PAIRS)
+
+    def products(self, vectors: Tensor) -> Tensor:
+        """H_σ v, ``(n, m, d)``."""
+        parts = slices(vectors.shape[1], min(_TOGETHER, vectors.shape[2]))
+        return torch.cat([self._products(vectors[:, part]) for part in parts], dim=1)
+
+    def _products(self, vectors: Tensor) -> Tensor:
+        basis = orthonormal(vectors)
+        return combined(inner(vectors, basis), self._of_orthonormal(basis))
+
+    def _of_orthonormal(self, vectors: Tensor) -> Tensor:
+        n, m, _ = vectors.shape
+        pairs = max(_LEAST_PAIRS, m)
+        coefficients = self._coefficients(pairs, m).to(vectors)
+        total = torch.zeros_like(vectors)
+        for part in slices(pairs, self._pairs_at_once):
+            g = coefficients[part]
+            along = combined(g.expand(n, -1, -1), vectors)
+            w = self._drawn(len(g))
+            w = w - combined(inner(w, vectors), vectors)
+            change = torch.zeros_like(along)
+            for sign in (1.0, -1.0):
+                offsets = self.sigma * (along + sign * w)
+                change += self.sets.gradients(offsets) - self.sets.gradients(-offsets)
+            total += combined(g.T.expand(n, -1, -1), change)
+        return total / (4 * self.sigma * pairs)
+
+    @property
+    def _pairs_at_once(self) -> int:
+        return max(1, self.sets.directions_at_once // (2 * len(self.sets)))
+
+    def _coefficients(self, pairs: int, m: int) -> Tensor:
+        """g, ``(pairs, m)``, nearly Gaussian, with gᵀ g / pairs = I."""
+        drawn = torch.randn(pairs, m, generator=self._generator, dtype=torch.float64)
+        orthonormal_columns: Tensor = torch.linalg.qr(drawn).Q
+        return math.sqrt(pairs) * orthonormal_columns
+
+    def _drawn(self, count: int) -> Tensor:
+        """Normal probes ``(n, count, d)``, the same ones at each point."""
+        points = self.sets.points
+        drawn = random_block(count, points.shape[1], self._generator, points)
+        return drawn.expand(len(points), -1, -1)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Two independent estimates of the same Hessians, and the gradient that both agree on."""
+
+    first: Tensor  # (n, d, d)
+    second: Tensor  # (n, d, d)
+    gradients: Tensor  # (n, d), of the smoothed F
+
+
+def smoothed_halves_steps(
+    sets: LevelSets, step: float, seed: int
+) -> Iterator[tuple[float, Halves]]:
+    """H_σ from two halves of the probes; the share done, and what there is by then.
+
+    The probes of a half are √d times the rows of random rotations, each with its opposite, so that
+    the estimate is exact where F is quadratic. Directions found in one half can be judged by the
+    other, whose noise knows nothing of them.
+    """
+    n, d = sets.points.shape
+    rotations = max(1, _LEAST_PROBES // d)
+    sums = [sets.points.new_zeros(n, d, d) for _ in range(2)]
+    gradients = torch.zeros_like(sets.points)
+    generator = torch.Generator().manual_seed(seed)
+    rounds = 2 * rotations
+    for index in range(rounds):
+        rotation = _rotation(d, generator, sets.points.dtype).to(sets.points)
+        for part in slices(d, max(1, sets.directions_at_once // n)):
+            probes = rotation[part]
+            offsets = (step * probes).expand(n, -1, -1)
+            ahead, behind = sets.gradients(offsets), sets.gradients(-offsets)
+            gradients += (ahead + behind).sum(1) / (2 * d * rounds)
+            changes = (ahead - behind) / (2 * step * rotations)
+            sums[index % 2] += combined(changes.transpose(1, 2), probes.expand(n, -1, -1))
+            yield (index + part.stop / d) / rounds, Halves(sums[0], sums[1], gradients)
+
+
+def _rotation(d: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """A random orthogonal matrix: rounds of sign flips and cosine transforms.
+
+    As good as one from the Haar measure for our purpose and far cheaper to make (Yu et al.,
+    "Orthogonal random features", NeurIPS 2016).
+    """
+    rows = torch.eye(d, dtype=dtype)
+    for _ in range(_ROUNDS):
+        signs = 2 * torch.randint(0, 2, (d,), generator=generator) - 1
+        rows = torch.from_numpy(scipy.fft.dct((rows * signs).numpy(), norm="ortho", axis=1))
+    return rows

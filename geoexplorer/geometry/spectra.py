@@ -1,0 +1,265 @@
+"""Eigen-solvers for many symmetric operators at once; all they see is how to apply them.
+
+:func:`assemble_steps` writes an operator as a matrix, column by column, which takes as many
+products as it has dimensions. :func:`extreme_steps` finds the largest and the smallest eigenvalues
+from some hundred products: it is block Lanczos with full re-orthogonalisation in the form of
+Davidson (1975), which keeps the products and so can do the Rayleigh-Ritz step exactly, restart with
+any vectors, and tell the true residuals. It begins with as many random vectors as eigenvalues are
+wanted, so that those of any multiplicity up to that are found. :func:`quadrature_steps` estimates
+how the eigenvalues are distributed, by Lanczos quadrature from random vectors (Golub & Welsch
+1969; Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from geoexplorer.classifier import FullPrecision
+from geoexplorer.geometry.blocks import combined, inner, orthonormal, random_block, slices
+from geoexplorer.jobs import check_cancelled
+
+__all__ = [
+    "Extremes",
+    "Matrices",
+    "Operators",
+    "assemble_steps",
+    "extreme_steps",
+    "quadrature_steps",
+    "symmetrised",
+]
+
+# A residual below this share of the largest eigenvalue in size has converged.
+TOLERANCE = 1e-3
+_BLOCK = 8  # vectors added to the basis at once
+# Products after which the search is given up, besides some for each eigenvalue wanted.
+_MOST_PRODUCTS, _MOST_PRODUCTS_EACH = 200, 20
+
+
+class Operators(Protocol):
+    """Symmetric operators, one a point."""
+
+    @property
+    def count(self) -> int:
+        """Number of operators n."""
+
+    @property
+    def dimension(self) -> int:
+        """Number of rows D of each."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes that may be held at once."""
+
+    @property
+    def vectors_at_once(self) -> int:
+        """Vectors that are best applied together."""
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the vectors' dtype on their device."""
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        """The products ``(n, m, D)`` with m orthonormal vectors each, ``(n, m, D)``."""
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Operators that are there as matrices."""
+
+    like: Tensor  # (n, D, D)
+    memory: int
+
+    @property
+    def count(self) -> int:
+        """Number of operators n."""
+        return len(self.like)
+
+    @property
+    def dimension(self) -> int:
+        """Number of rows D of each."""
+        return self.like.shape[1]
+
+    @property
+    def vectors_at_once(self) -> int:
+        """As many as there are."""
+        return self.count * self.dimension
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        """The products ``(n, m, D)``."""
+        return inner(vectors, self.like)
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The m largest and the m smallest eigenvalues, as far as they are known, descending."""
+
+    values: Tensor  # (n, 2 m)
+    vectors: Tensor  # (n, 2 m, D), unit
+    residuals: Tensor  # (n, 2 m): ‖A u - λ u‖
+    converged: Tensor  # (n, 2 m) bool
+    asymmetry: Tensor  # (n,): ‖A - Aᵀ‖ / ‖A‖ on the basis searched
+    fraction: float  # of the work, roughly
+
+    def improved(self, later: Extremes) -> Extremes:
+        """The later ones, but for the operators all of whose values had converged."""
+        done = self.converged.all(1)
+
+        def kept(before: Tensor, after: Tensor) -> Tensor:
+            return torch.where(done.reshape(-1, *[1] * (after.ndim - 1)), before, after)
+
+        return Extremes(
+            kept(self.values, later.values),
+            kept(self.vectors, later.vectors),
+            kept(self.residuals, later.residuals),
+            kept(self.converged, later.converged),
+            kept(self.asymmetry, later.asymmetry),
+            later.fraction,
+        )
+
+
+def assemble_steps(operators: Operators) -> Iterator[tuple[float, Tensor]]:
+    """The operators as matrices ``(n, D, D)``, as they are, not symmetrised.
+
+    Yields the share that is done and the matrices, one row of which is the product with a basis
+    vector; what was not computed yet is zero.
+    """
+    n, dimension, like = operators.count, operators.dimension, operators.like
+    matrices = like.new_zeros(n, dimension, dimension)
+    for part in slices(dimension, max(1, operators.vectors_at_once // n)):
+        columns = like.new_zeros(part.stop - part.start, dimension)
+        columns[:, part] = torch.eye(len(columns)).to(like)
+        matrices[:, part] = operators.apply(columns.expand(n, -1, -1))
+        yield part.stop / dimension, matrices
+
+
+def symmetrised(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """(A + Aᵀ) / 2, and ‖A - Aᵀ‖ / ‖A‖ of each."""
+    transposed = matrices.transpose(1, 2)
+    size = matrices.flatten(1).norm(dim=1)
+    asymmetry = (matrices - transposed).flatten(1).norm(dim=1) / size
+    return (matrices + transposed) / 2, asymmetry.nan_to_num(0.0)
+
+
+def extreme_steps(
+    operators: Operators, m: int, generator: torch.Generator, *, tolerance: float = TOLERANCE
+) -> Iterator[Extremes]:
+    """The m largest and the m smallest eigenvalues, better at every step.
+
+    What has converged for an operator stays as it is while others are still being improved, so
+    that nobody's numbers depend on the company.
+
+    Parameters
+    ----------
+    operators
+        Of dimension at least 2 m.
+    m
+        How many at either end.
+    generator
+        For the first vectors.
+    tolerance
+        Residual, as a share of the largest eigenvalue in size, that is small enough.
+    """
+    n, dimension, like = operators.count, operators.dimension, operators.like
+    wanted = 2 * m
+    room = _room(operators, wanted)
+    limit = min(dimension, _MOST_PRODUCTS + _MOST_PRODUCTS_EACH * wanted)
+    block = orthonormal(random_block(wanted, dimension, generator, like).expand(n, -1, -1))
+    basis = products = like.new_zeros(n, 0, dimension)
+    spent = 0
+    settled: Extremes | None = None
+    done = torch.zeros(n, dtype=torch.bool, device=like.device)
+    while True:
+        check_cancelled()
+        basis = torch.cat([basis, block], dim=1)
+        products = torch.cat([products, operators.apply(block)], dim=1)
+        spent += block.shape[1]
+        projected, asymmetry = symmetrised(inner(basis, products))
+        values, coefficients = _ends(projected, m)
+        vectors, images = combined(coefficients, basis), combined(coefficients, products)
+        errors = images - values[..., None] * vectors
+        residuals = errors.norm(dim=2)
+        scale = values.abs().amax(1, keepdim=True)
+        converged = residuals <= tolerance * scale + torch.finfo(like.dtype).tiny
+        exhausted = basis.shape[1] == dimension
+        complete = exhausted or spent >= limit or bool((converged.all(1) | done).all())
+        fraction = 1.0 if complete else spent / (limit + 1)
+        found = Extremes(values, vectors, residuals, converged, asymmetry, fraction)
+        settled = found if settled is None else settled.improved(found)
+        done = settled.converged.all(1)
+        yield settled
+        if complete:
+            return
+        if basis.shape[1] + _BLOCK > room:
+            basis, products = vectors, images
+        added = min(_BLOCK, dimension - basis.shape[1])
+        worst = residuals.topk(min(added, wanted), dim=1).indices
+        block = errors.gather(1, worst[..., None].expand(-1, -1, dimension))
+        block = orthonormal(block, basis)
+
+
+def quadrature_steps(
+    operators: Operators, probes: int, order: int, generator: torch.Generator
+) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """Gauss quadratures of the spectra: shares done, nodes and weights ``(n, k)``.
+
+    Each of the ``probes`` random vectors gives ``order`` nodes; the weights of a row sum to 1.
+    """
+    n, dimension, like = operators.count, operators.dimension, operators.like
+    order = min(order, dimension)
+    vector_bytes = n * dimension * like.element_size()
+    at_once = max(1, min(probes, operators.memory // (2 * (order + 4) * vector_bytes)))
+    nodes, weights = like.new_zeros(n, 0), like.new_zeros(n, 0)
+    for part in slices(probes, at_once):
+        start = random_block(part.stop - part.start, dimension, generator, like)
+        start = start.expand(n, -1, -1)
+        diagonal, beside = _lanczos(operators, start, order)
+        jacobi = torch.diag_embed(diagonal)
+        jacobi = jacobi + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+        values, vectors = torch.linalg.eigh(jacobi)
+        nodes = torch.cat([nodes, values.flatten(1)], dim=1)
+        weights = torch.cat([weights, vectors[..., 0, :].square().flatten(1)], dim=1)
+        yield part.stop / probes, nodes, weights / weights.sum(1, keepdim=True)
+
+
+def _lanczos(operators: Operators, start: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Diagonals ``(n, c, order)`` and ``(n, c, order - 1)`` of c chains at each point."""
+    n, chains, dimension = start.shape
+    chain = start.new_zeros(n * chains, order, dimension)
+    vectors = start / start.norm(dim=2, keepdim=True)
+    diagonal, beside = [], []
+    for index in range(order):
+        check_cancelled()
+        chain[:, index] = vectors.reshape(n * chains, dimension)
+        products = operators.apply(vectors)
+        diagonal.append((products * vectors).sum(2))
+        known = chain[:, : index + 1]
+        rest = products.reshape(n * chains, 1, dimension)
+        for _ in range(2):
+            rest = rest - combined(inner(rest, known), known)
+        rest = rest.reshape(n, chains, dimension)
+        length = rest.norm(dim=2)
+        scale = products.norm(dim=2).clamp_min(torch.finfo(start.dtype).tiny)
+        length = torch.where(length > 1e-5 * scale, length, 0.0)
+        vectors = torch.where(length[..., None] > 0, rest / length[..., None], 0.0)
+        beside.append(length)
+    return torch.stack(diagonal, dim=2), torch.stack(beside[:-1], dim=2)
+
+
+def _ends(matrices: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """The m largest and m smallest eigenvalues ``(n, 2 m)``, descending, and their vectors."""
+    with FullPrecision():
+        values, vectors = torch.linalg.eigh(matrices)
+    values, rows = values.flip(1), vectors.transpose(1, 2).flip(1)
+    return torch.cat([values[:, :m], values[:, -m:]], 1), torch.cat([rows[:, :m], rows[:, -m:]], 1)
+
+
+def _room(operators: Operators, wanted: int) -> int:
+    """How many vectors the basis may hold."""
+    vector_bytes = operators.count * operators.dimension * operators.like.element_size()
+    fitting = operators.memory // (2 * vector_bytes) - 3 * wanted
+    return min(operators.dimension, max(2 * wanted + _BLOCK, int(fitting)))
