@@ -24,7 +24,6 @@ from geoexplorer.geometry.smoothing import smoothed_halves_steps
 from geoexplorer.geometry.spectra import (
     TOLERANCE,
     Extremes,
-    Matrices,
     assemble_steps,
     extreme_steps,
     symmetrised,
@@ -35,7 +34,9 @@ __all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_
 
 _LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
 _BEFORE_EIGENVALUES = 0.9  # share of the work that is done when a matrix is complete
-_SMALL_MATRIX = 512  # up to this size all eigenvectors come as fast as some
+_SMALL_MATRIX = 512  # up to this size a whole smoothed matrix costs no more than its extremes
+_SEARCH_SHARE = 0.7  # of the work, where values are held out
+_FRESH_PRODUCTS = 4  # whose mean gives a held-out value
 _MATRICES = 10  # of d x d, held for one point
 # Vectors of the input's size that the search for extreme values keeps for one point.
 _BASIS = 150
@@ -174,7 +175,7 @@ def _measure(
 ) -> Iterator[PrincipalCurvatures]:
     d = measurement.clf.dimension
     found = _Found(measurement, d - 1 if k is None else 2 * k, directions)
-    by_matrix = d <= _LARGEST_MATRIX and (k is None or measurement.method == "smoothed")
+    by_matrix = k is None or (measurement.method == "smoothed" and d <= _SMALL_MATRIX)
     done = 0
     for rows in measurement.blocks(_block_size(measurement, by_matrix)):
         if not by_matrix:
@@ -251,8 +252,14 @@ def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Steps:
     rows, operators = measurement.shape_operators(rows)
     if len(rows) == 0:
         return
-    for extremes in extreme_steps(operators, m, measurement.generator()):
-        yield extremes.fraction, _part_of(rows, operators, extremes)
+    noisy = measurement.method == "smoothed"
+    search_share = _SEARCH_SHARE if noisy else 1.0
+    extremes = None
+    for so_far in extreme_steps(operators, m, measurement.generator(), noisy=noisy):
+        extremes = so_far
+        yield search_share * extremes.fraction, _part_of(rows, operators, extremes)
+    if noisy and extremes is not None:
+        yield 1.0, _part_of(rows, operators, _held_out(operators, extremes))
 
 
 def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Part:
@@ -264,6 +271,24 @@ def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Pa
         asymmetry=extremes.asymmetry,
         directions=operators.lift(extremes.vectors),
     )
+
+
+def _held_out(operators: ShapeOperators, found: Extremes) -> Extremes:
+    """The values of the same directions by probes that had no part in finding them."""
+    vectors = found.vectors
+    products = [operators.apply(vectors) for _ in range(_FRESH_PRODUCTS)]
+    values = (vectors * torch.stack(products).mean(0)).sum(2)
+    return _compared(values, found.values, vectors, found.asymmetry)
+
+
+def _compared(values: Tensor, found: Tensor, vectors: Tensor, asymmetry: Tensor) -> Extremes:
+    """Held-out values, descending, beside those their vectors were found with."""
+    order = values.argsort(dim=1, descending=True)
+    values, found = values.gather(1, order), found.gather(1, order)
+    vectors = vectors.gather(1, order[..., None].expand_as(vectors))
+    residuals = (found - values).abs()
+    converged = residuals <= _AGREEMENT * values.abs().amax(1, keepdim=True)
+    return Extremes(values, vectors, residuals, converged, asymmetry, 1.0)
 
 
 def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Steps:
@@ -307,23 +332,14 @@ def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> St
     operators = ShapeOperators(measurement.hessians(sets[regular]), halves.gradients[regular])
     first, asymmetry = symmetrised(operators.restricted(halves.first[regular]))
     second, _ = symmetrised(operators.restricted(halves.second[regular]))
-    found, vectors = _eigenpairs(first, k, measurement)
+    found, vectors = _eigenpairs(first, k)
     with FullPrecision():
         values = ((vectors @ second) * vectors).sum(2)
-    order = values.argsort(dim=1, descending=True)
-    values, found = values.gather(1, order), found.gather(1, order)
-    vectors = vectors.gather(1, order[..., None].expand_as(vectors))
-    residuals = (found - values).abs()
-    converged = residuals <= _AGREEMENT * values.abs().amax(1, keepdim=True)
-    yield 1.0, _Part(rows, values, residuals, converged, asymmetry, operators.lift(vectors))
+    yield 1.0, _part_of(rows, operators, _compared(values, found, vectors, asymmetry))
 
 
-def _eigenpairs(matrices: Tensor, k: int | None, measurement: Measurement) -> tuple[Tensor, Tensor]:
+def _eigenpairs(matrices: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
     """All eigenvalues, or the k first and the k last ones, descending; unit vectors in rows."""
-    if k is not None and matrices.shape[1] > _SMALL_MATRIX:
-        operators = Matrices(matrices, measurement.clf.memory)
-        *_, extremes = extreme_steps(operators, k, measurement.generator())
-        return extremes.values, extremes.vectors
     values, vectors = torch.linalg.eigh(matrices)
     values, vectors = values.flip(1), vectors.transpose(1, 2).flip(1)
     if k is not None:

@@ -13,7 +13,7 @@ how the eigenvalues are distributed, by Lanczos quadrature from random vectors (
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -25,7 +25,6 @@ from geoexplorer.jobs import check_cancelled
 
 __all__ = [
     "Extremes",
-    "Matrices",
     "Operators",
     "assemble_steps",
     "extreme_steps",
@@ -35,9 +34,15 @@ __all__ = [
 
 # A residual below this share of the largest eigenvalue in size has converged.
 TOLERANCE = 1e-3
+_TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
 # Products after which the search is given up, besides some for each eigenvalue wanted.
 _MOST_PRODUCTS, _MOST_PRODUCTS_EACH = 200, 20
+# A noisy value stays where it is when one more block moves it by less than this share of the
+# largest; and this is the most blocks.
+_DRIFT, _MOST_EXPANSIONS = 0.005, 16
+# So many are looked for at either end at least: a noisy product of more vectors costs no more.
+_LEAST_NOISY = 5
 
 
 class Operators(Protocol):
@@ -68,33 +73,6 @@ class Operators(Protocol):
 
 
 @dataclass(frozen=True)
-class Matrices:
-    """Operators that are there as matrices."""
-
-    like: Tensor  # (n, D, D)
-    memory: int
-
-    @property
-    def count(self) -> int:
-        """Number of operators n."""
-        return len(self.like)
-
-    @property
-    def dimension(self) -> int:
-        """Number of rows D of each."""
-        return self.like.shape[1]
-
-    @property
-    def vectors_at_once(self) -> int:
-        """As many as there are."""
-        return self.count * self.dimension
-
-    def apply(self, vectors: Tensor) -> Tensor:
-        """The products ``(n, m, D)``."""
-        return inner(vectors, self.like)
-
-
-@dataclass(frozen=True)
 class Extremes:
     """The m largest and the m smallest eigenvalues, as far as they are known, descending."""
 
@@ -104,6 +82,17 @@ class Extremes:
     converged: Tensor  # (n, 2 m) bool
     asymmetry: Tensor  # (n,): ‖A - Aᵀ‖ / ‖A‖ on the basis searched
     fraction: float  # of the work, roughly
+
+    def ends(self, m: int) -> Extremes:
+        """Only the m largest and the m smallest ones."""
+        kept = [*range(m), *range(-m, 0)]
+        return replace(
+            self,
+            values=self.values[:, kept],
+            vectors=self.vectors[:, kept],
+            residuals=self.residuals[:, kept],
+            converged=self.converged[:, kept],
+        )
 
     def improved(self, later: Extremes) -> Extremes:
         """The later ones, but for the operators all of whose values had converged."""
@@ -139,14 +128,23 @@ def assemble_steps(operators: Operators) -> Iterator[tuple[float, Tensor]]:
 
 def symmetrised(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """(A + Aᵀ) / 2, and ‖A - Aᵀ‖ / ‖A‖ of each."""
-    transposed = matrices.transpose(1, 2)
-    size = matrices.flatten(1).norm(dim=1)
-    asymmetry = (matrices - transposed).flatten(1).norm(dim=1) / size
-    return (matrices + transposed) / 2, asymmetry.nan_to_num(0.0)
+    symmetric = torch.empty_like(matrices)
+    unequal = matrices.new_zeros(len(matrices))
+    for rows in slices(matrices.shape[1], _TILE):  # whole transposed matrices miss the caches
+        for columns in slices(rows.stop, _TILE):
+            lower = matrices[:, rows, columns]
+            upper = matrices[:, columns, rows].transpose(1, 2)
+            share = 1 if rows == columns else 2
+            unequal += share * (lower - upper).square().sum((1, 2))
+            mean = (lower + upper) / 2
+            symmetric[:, rows, columns] = mean
+            symmetric[:, columns, rows] = mean.transpose(1, 2)
+    asymmetry: Tensor = unequal.sqrt() / matrices.flatten(1).norm(dim=1)
+    return symmetric, asymmetry.nan_to_num(0.0)
 
 
 def extreme_steps(
-    operators: Operators, m: int, generator: torch.Generator, *, tolerance: float = TOLERANCE
+    operators: Operators, m: int, generator: torch.Generator, *, noisy: bool = False
 ) -> Iterator[Extremes]:
     """The m largest and the m smallest eigenvalues, better at every step.
 
@@ -161,13 +159,17 @@ def extreme_steps(
         How many at either end.
     generator
         For the first vectors.
-    tolerance
-        Residual, as a share of the largest eigenvalue in size, that is small enough.
+    noisy
+        Whether products are known only up to noise. Residuals never become small then, and the
+        search ends when the values stay where they are.
     """
     n, dimension, like = operators.count, operators.dimension, operators.like
+    asked, m = m, max(m, min(_LEAST_NOISY, dimension // 2)) if noisy else m
     wanted = 2 * m
     room = _room(operators, wanted)
-    limit = min(dimension, _MOST_PRODUCTS + _MOST_PRODUCTS_EACH * wanted)
+    added = wanted if noisy else _BLOCK  # a noisy product of many vectors costs one of few
+    limit = _MOST_EXPANSIONS * wanted if noisy else _MOST_PRODUCTS + _MOST_PRODUCTS_EACH * wanted
+    limit = min(dimension, limit)
     block = orthonormal(random_block(wanted, dimension, generator, like).expand(n, -1, -1))
     basis = products = like.new_zeros(n, 0, dimension)
     spent = 0
@@ -184,20 +186,21 @@ def extreme_steps(
         errors = images - values[..., None] * vectors
         residuals = errors.norm(dim=2)
         scale = values.abs().amax(1, keepdim=True)
-        converged = residuals <= tolerance * scale + torch.finfo(like.dtype).tiny
+        converged = residuals <= TOLERANCE * scale + torch.finfo(like.dtype).tiny
+        if noisy and settled is not None:
+            converged = (values - settled.values).abs() <= _DRIFT * scale
         exhausted = basis.shape[1] == dimension
         complete = exhausted or spent >= limit or bool((converged.all(1) | done).all())
         fraction = 1.0 if complete else spent / (limit + 1)
         found = Extremes(values, vectors, residuals, converged, asymmetry, fraction)
         settled = found if settled is None else settled.improved(found)
         done = settled.converged.all(1)
-        yield settled
+        yield settled.ends(asked)
         if complete:
             return
-        if basis.shape[1] + _BLOCK > room:
+        if basis.shape[1] + added > room:
             basis, products = vectors, images
-        added = min(_BLOCK, dimension - basis.shape[1])
-        worst = residuals.topk(min(added, wanted), dim=1).indices
+        worst = residuals.topk(min(added, wanted, dimension - basis.shape[1]), dim=1).indices
         block = errors.gather(1, worst[..., None].expand(-1, -1, dimension))
         block = orthonormal(block, basis)
 
