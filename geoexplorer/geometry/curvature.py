@@ -259,7 +259,9 @@ def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Steps:
         extremes = so_far
         yield search_share * extremes.fraction, _part_of(rows, operators, extremes)
     if noisy and extremes is not None:
-        yield 1.0, _part_of(rows, operators, _held_out(operators, extremes))
+        # Fresh probes, the same ones however long the search was.
+        fresh = operators.measured_by(measurement.hessians(measurement.level_sets(rows), stream=1))
+        yield 1.0, _part_of(rows, operators, _held_out(fresh, extremes))
 
 
 def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Part:

@@ -45,6 +45,7 @@ METHODS = ("autograd", "central_difference", "smoothed")
 _WITHOUT_KINKS = 0.1
 # A secant divides the rounding of the logits by h²; in single precision this keeps it harmless.
 _LEAST_SECANT = 0.03
+_STREAMS_APART = 1_000_003
 _LEAST_NEWS = 0.01  # share of the work between two intermediate results
 
 
@@ -140,12 +141,12 @@ class Measurement:
         own, other = b.own[rows].to(clf.device), b.other[rows].to(clf.device)
         return LevelSets(clf, flat, own, other)
 
-    def hessians(self, sets: LevelSets) -> Hessians:
-        """Their Hessians, by the method."""
+    def hessians(self, sets: LevelSets, stream: int = 0) -> Hessians:
+        """Their Hessians, by the method; probes of another ``stream`` are independent."""
         if self.method == "autograd":
             return ExactHessians(sets)
         if self.method == "smoothed":
-            return SmoothedHessians(sets, self.step, self.generator())
+            return SmoothedHessians(sets, self.step, self.generator(stream))
         return CentralDifferences(sets, self.step)  # the secant needs their gradients only
 
     def shape_operators(self, rows: Tensor) -> tuple[Tensor, ShapeOperators]:
@@ -156,9 +157,9 @@ class Measurement:
         operators = ShapeOperators(self.hessians(sets[regular]), gradients[regular])
         return rows[regular.cpu()], operators
 
-    def generator(self) -> torch.Generator:
-        """A generator of random numbers as at the beginning."""
-        return torch.Generator().manual_seed(self.seed)
+    def generator(self, stream: int = 0) -> torch.Generator:
+        """Random numbers from the beginning; those of another ``stream`` are independent."""
+        return torch.Generator().manual_seed(self.seed + _STREAMS_APART * stream)
 
     def blocks(self, size: int) -> list[Tensor]:
         """The rows, cut into parts that fit into memory together."""

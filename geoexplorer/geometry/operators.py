@@ -166,6 +166,10 @@ class ShapeOperators:
         self.normals: Tensor = gradients / self.norms[:, None]
         self._mirror = _mirror(self.normals)
 
+    def measured_by(self, hessians: Hessians) -> ShapeOperators:
+        """The same operators with the same normals, by other products H v."""
+        return ShapeOperators(hessians, self.normals * self.norms[:, None])
+
     @property
     def count(self) -> int:
         """Number of points n."""
