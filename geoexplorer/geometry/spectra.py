@@ -38,6 +38,9 @@ _TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
 # Products after which the search is given up, besides some for each eigenvalue wanted.
 _MOST_PRODUCTS, _MOST_PRODUCTS_EACH = 200, 20
+# Where products are not quite linear the residuals stay, and the search ends when so many blocks in
+# turn have moved the values by less than this share of the largest.
+_STILL, _STILL_BLOCKS = 1e-5, 3
 # A noisy value stays where it is when one more block moves it by less than this share of the
 # largest; and this is the most blocks.
 _DRIFT, _MOST_EXPANSIONS = 0.005, 16
@@ -94,9 +97,8 @@ class Extremes:
             converged=self.converged[:, kept],
         )
 
-    def improved(self, later: Extremes) -> Extremes:
-        """The later ones, but for the operators all of whose values had converged."""
-        done = self.converged.all(1)
+    def improved(self, later: Extremes, done: Tensor) -> Extremes:
+        """The later ones, but for the operators that were done, ``(n,)`` bool."""
 
         def kept(before: Tensor, after: Tensor) -> Tensor:
             return torch.where(done.reshape(-1, *[1] * (after.ndim - 1)), before, after)
@@ -148,7 +150,7 @@ def extreme_steps(
 ) -> Iterator[Extremes]:
     """The m largest and the m smallest eigenvalues, better at every step.
 
-    What has converged for an operator stays as it is while others are still being improved, so
+    What has been found for an operator stays as it is while others are still being improved, so
     that nobody's numbers depend on the company.
 
     Parameters
@@ -174,6 +176,7 @@ def extreme_steps(
     basis = products = like.new_zeros(n, 0, dimension)
     spent = 0
     settled: Extremes | None = None
+    still = torch.zeros(n, dtype=torch.int64, device=like.device)
     done = torch.zeros(n, dtype=torch.bool, device=like.device)
     while True:
         check_cancelled()
@@ -187,14 +190,18 @@ def extreme_steps(
         residuals = errors.norm(dim=2)
         scale = values.abs().amax(1, keepdim=True)
         converged = residuals <= TOLERANCE * scale + torch.finfo(like.dtype).tiny
-        if noisy and settled is not None:
-            converged = (values - settled.values).abs() <= _DRIFT * scale
+        if settled is not None:
+            drift = (values - settled.values).abs().amax(1, keepdim=True) / scale
+            if noisy:
+                converged = (drift <= _DRIFT).expand_as(values)
+            still = torch.where(drift[:, 0] <= _STILL, still + 1, 0)
         exhausted = basis.shape[1] == dimension
-        complete = exhausted or spent >= limit or bool((converged.all(1) | done).all())
+        ended = done | converged.all(1) | (still >= _STILL_BLOCKS)
+        complete = exhausted or spent >= limit or bool(ended.all())
         fraction = 1.0 if complete else spent / (limit + 1)
         found = Extremes(values, vectors, residuals, converged, asymmetry, fraction)
-        settled = found if settled is None else settled.improved(found)
-        done = settled.converged.all(1)
+        settled = found if settled is None else settled.improved(found, done)
+        done = ended
         yield settled.ends(asked)
         if complete:
             return
