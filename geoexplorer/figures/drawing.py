@@ -9,8 +9,20 @@ from typing import Any
 import plotly.graph_objects as go
 
 from geoexplorer.figures.boundaries import boundary_figure
+from geoexplorer.figures.curvature import (
+    by_step_figure,
+    density_figure,
+    mean_figure,
+    normal_figure,
+    principal_figure,
+)
+from geoexplorer.figures.normal_sections import normal_sections_figure
 from geoexplorer.figures.sections import section_figure
 from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
+from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
+from geoexplorer.geometry.normal_sections import NormalSections
 from geoexplorer.geometry.sections import CrossSection
 from geoexplorer.results import Result
 
@@ -19,6 +31,12 @@ __all__ = ["draw"]
 _DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
     BoundaryPoints: boundary_figure,
     CrossSection: section_figure,
+    PrincipalCurvatures: principal_figure,
+    CurvatureDensity: density_figure,
+    CurvatureByStep: by_step_figure,
+    NormalCurvature: normal_figure,
+    MeanCurvature: mean_figure,
+    NormalSections: normal_sections_figure,
 }
 
 
@@ -28,10 +46,11 @@ def draw(result: Result, **options: Any) -> go.Figure:
     Parameters
     ----------
     result
-        ``BoundaryPoints`` or a ``CrossSection``.
+        Boundary points, cross-sections, curvatures of any kind, or normal sections.
     options
-        Those of :func:`~geoexplorer.figures.boundaries.boundary_figure` or
-        :func:`~geoexplorer.figures.sections.section_figure`.
+        Those of the drawing function, which stand in
+        :mod:`~geoexplorer.figures.boundaries`, :mod:`~geoexplorer.figures.sections`,
+        :mod:`~geoexplorer.figures.curvature` and :mod:`~geoexplorer.figures.normal_sections`.
 
     Raises
     ------
@@ -43,7 +62,7 @@ def draw(result: Result, **options: Any) -> go.Figure:
     >>> draw("a string")
     Traceback (most recent call last):
         ...
-    TypeError: result must be one of BoundaryPoints, CrossSection, got str
+    TypeError: result must be one of BoundaryPoints, CrossSection, ..., got str
     """
     drawing = next((f for kind, f in _DRAWN.items() if isinstance(result, kind)), None)
     if drawing is None:

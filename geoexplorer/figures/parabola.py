@@ -9,10 +9,11 @@ import numpy as np
 
 from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.region_names import Box
+from geoexplorer.figures.series import accent
 from geoexplorer.figures.text import number
 from geoexplorer.figures.theme import Theme
 
-__all__ = ["parabola_boxes", "parabola_colour", "parabola_key", "parabola_lines"]
+__all__ = ["parabola_boxes", "parabola_key", "parabola_lines"]
 
 _POINTS = 129
 
@@ -49,7 +50,7 @@ def parabola_lines(
     line = {"width": width, "simplify": False}
     return (
         {**points, "line": {**line, "color": look.paper, "width": 2.6 * width}, "opacity": 0.85},
-        {**points, "line": {**line, "color": parabola_colour(look), "dash": "dash"}},
+        {**points, "line": {**line, "color": accent(look), "dash": "dash"}},
     )
 
 
@@ -63,9 +64,4 @@ def parabola_boxes(line: dict[str, Any], frame: Frame) -> list[Box]:
 def parabola_key(curvature: float, look: Theme) -> str:
     """What the dashed line is, in its colour."""
     text = f"– – <i>x</i> = ½ κ <i>y</i>², κ = {number(curvature)}"
-    return f'<span style="color:{parabola_colour(look)}">{text}</span>'
-
-
-def parabola_colour(look: Theme) -> str:
-    """Unlike the ink of the boundaries and, dashed on a halo, unlike any region's edge."""
-    return "#c2006b" if look.name == "light" else "#ff7ac1"
+    return f'<span style="color:{accent(look)}">{text}</span>'

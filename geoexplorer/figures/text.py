@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 
-__all__ = ["escaped", "lines_of", "number", "round_step", "text_width", "wrapped"]
+__all__ = ["bare", "escaped", "lines_of", "number", "round_step", "text_width", "wrapped"]
 
 _NARROW, _WIDE = "iIjlt.,:;'|!()[]f -", "mwMW@%"
 
@@ -85,12 +86,17 @@ def wrapped(parts: Sequence[str], width: float, size: float, *, between: str = "
     ['a · b', 'one', 'two']
     """
     lines: list[str] = []
-    for row in lines_of(parts, width, size, between=between):
+    for row in lines_of([bare(part) for part in parts], width, size, between=between):
         line = between.join(parts[n] for n in row)
-        if text_width(line, size) <= width:
+        if text_width(bare(line), size) <= width:
             lines.append(line)
         else:
             words = line.split(" ")
-            broken = lines_of(words, width, size, between=" ")
+            broken = lines_of([bare(word) for word in words], width, size, between=" ")
             lines += [" ".join(words[n] for n in piece) for piece in broken]
     return lines
+
+
+def bare(text: str) -> str:
+    """The text without its italics."""
+    return re.sub("</?i>", "", text)

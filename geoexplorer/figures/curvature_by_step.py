@@ -1,0 +1,200 @@
+"""Curvatures against the step h at which they are measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from geoexplorer.figures.chart import (
+    MOST_CURVES,
+    Axis,
+    Canvas,
+    Curve,
+    Label,
+    chart_layers,
+    decades,
+    padded,
+)
+from geoexplorer.figures.curvature_summary import (
+    Band,
+    Spread,
+    caption_words,
+    check_band,
+    common_and_own,
+    compared,
+    title_words,
+)
+from geoexplorer.figures.curvature_words import AXIS_TITLES, method_name, side_words, sign_words
+from geoexplorer.figures.layers import Layers
+from geoexplorer.figures.scales import scale_for
+from geoexplorer.figures.series import series_colour, series_dash
+from geoexplorer.figures.text import escaped, number
+from geoexplorer.geometry.normal_curvature import CurvatureByStep
+
+__all__ = ["by_step_layers"]
+
+_COLOURS = 6
+_TITLES = ("step h · l2 distance in pixel values", "step h · l2 distance", "h")
+
+
+def by_step_layers(
+    curvatures: CurvatureByStep,
+    *,
+    compare: Mapping[str, CurvatureByStep] | None = None,
+    name: str | None = None,
+    band: Band = (0.1, 0.9),
+    scale: str = "linear",
+    class_names: Sequence[str] | None = None,
+    theme: str = "light",
+    width: float | None = None,
+    height: float | None = None,
+    font_size: float = 9.0,
+    title: bool = True,
+    caption: bool = True,
+) -> Layers:
+    """Draw curvatures against the step, a curve for each direction.
+
+    With several directions colours stand for directions and dashes for methods; no more than six
+    directions are drawn, the first ones, and twelve curves.
+
+    Parameters
+    ----------
+    curvatures
+        What :func:`geoexplorer.curvature_by_step` gives.
+    compare
+        The same directions by other methods, by their names.
+    name
+        What the result itself is called beside them; its method by default.
+    band, scale, class_names, theme, width, height, font_size, title, caption
+        As for principal curvatures.
+
+    Raises
+    ------
+    TypeError
+        If ``compare`` is no mapping to results of the same kind.
+    ValueError
+        For an option that is not as described, or a size that leaves no room for the plot.
+    """
+    check_band(band)
+    name = method_name(curvatures.method) if name is None else name
+    results = compared(curvatures, compare, name)
+    one = len(results) == 1
+    # A line for the default step takes a place among the curves.
+    count = min(_COLOURS, MOST_CURVES // len(results) - 1)
+    directions = {key: min(result.values.shape[1], count) for key, result in results.items()}
+    spreads = {
+        key: [
+            Spread.of(result.values[:, row].double().numpy(), band)
+            for row in range(directions[key])
+        ]
+        for key, result in results.items()
+    }
+    every = [spread for rows in spreads.values() for spread in rows]
+    measure = scale_for(scale, np.concatenate([spread.mean for spread in every]))
+    places = measure.place(np.concatenate([np.concatenate([s.low, s.high]) for s in every]))
+    places = places[np.isfinite(places)]
+    low, high = padded(min([0.0, *places]), max([0.0, *places]))
+
+    facts, own = common_and_own(results, steps=False)
+    heading = [f"{title_words('Curvature', results)} against the step h", *facts]
+    if one:
+        heading.append(side_words(curvatures, class_names))
+    names = {key: _names(result, key, len(results)) for key, result in results.items()}
+    shown = [label for key in results for label in names[key][: directions[key]]]
+    reading = []
+    if any(len(result) > 1 for result in results.values()):
+        ends = " to ".join(f"{100 * end:.3g}" for end in band)
+        reading.append(f"line: mean of the images, band: {ends} % of them")
+    total = max(result.values.shape[1] for result in results.values())
+    if total > count:
+        reading.append(f"{count} of {total} directions")
+    reading += sign_words(list(results.values()), class_names)
+    reading += [*caption_words(results, own), *measure.words]
+    canvas = Canvas.around(
+        theme=theme,
+        width=width,
+        height=height,
+        font_size=font_size,
+        heading=heading if title else (),
+        caption=reading if caption else (),
+        key=shown,
+        note=True,
+    )
+
+    curves = []
+    by_direction = max(directions.values()) > 1
+    for series, (key, result) in enumerate(results.items()):
+        steps = np.array(result.steps)
+        for row, spread in enumerate(spreads[key]):
+            several = len(result) > 1
+            colour = row if by_direction else series
+            texts = [
+                f"h = {number(step)}: κ = {number(value, 4)}"
+                for step, value in zip(result.steps, spread.mean.tolist(), strict=True)
+            ]
+            curves.append(
+                Curve(
+                    steps,
+                    measure.place(spread.mean),
+                    series_colour(colour, canvas.look),
+                    dash=series_dash(series if by_direction and not one else colour),
+                    mode="lines+markers",
+                    name=names[key][row] if len(shown) > 1 else "",
+                    low=measure.place(spread.low) if several else None,
+                    high=measure.place(spread.high) if several else None,
+                    hover="%{text}",
+                    texts=texts,
+                )
+            )
+    edges = [step for result in results.values() for step in result.steps]
+    defaults = sorted({result.step for result in results.values() if result.step > 0})
+    edges += defaults
+    across = padded(math.log10(min(edges)), math.log10(max(edges)), 0.03)
+    none = np.empty(0)
+    curves += [
+        Curve(none, none, canvas.look.muted, bound=((step, step), (low, high))) for step in defaults
+    ]
+    labels = []
+    if defaults:
+        at = math.log10(defaults[-1])
+        text = f"default h = {' and '.join(map(number, defaults))}"
+        span = across[1] - across[0]
+        said, side, place = canvas.beside((at - across[0]) / span, (text, "default h"))
+        top = high - 0.01 * (high - low)
+        spot = 10.0 ** (across[0] + place * span)
+        labels = [Label(spot, top, said, f"top {side}", canvas.look.muted)]
+    return chart_layers(
+        canvas,
+        Axis(across, _TITLES, kind="log", ticks=_ticks(across)),
+        Axis(
+            (low, high),
+            AXIS_TITLES,
+            ticks=measure.ticks((low, high), 1.5 * canvas.font * (high - low) / canvas.tall),
+            zero=True,
+        ),
+        curves=curves,
+        labels=labels,
+    )
+
+
+def _names(result: CurvatureByStep, key: str, results: int) -> list[str]:
+    """Directions, methods, or both, whichever there are several of."""
+    if results == 1:
+        return [escaped(name) for name in result.direction_names]
+    if len(result.direction_names) == 1:
+        return [escaped(key)]
+    return [f"{escaped(name)}, {escaped(key)}" for name in result.direction_names]
+
+
+def _ticks(across: tuple[float, float]) -> dict[str, object]:
+    """Powers of ten, with 2 and 5 between them where there are few."""
+    low, high = 10.0 ** across[0], 10.0 ** across[1]
+    if across[1] - across[0] > 2:
+        return decades(low, high)
+    powers = range(math.floor(across[0]), math.ceil(across[1]) + 1)
+    values = [factor * 10.0**power for power in powers for factor in (1.0, 2.0, 5.0)]
+    values = [value for value in values if low <= value <= high]
+    texts = [f"{value:.3g}" for value in values]
+    return {"tickmode": "array", "tickvals": values, "ticktext": texts}

@@ -1,0 +1,228 @@
+"""Single numbers: the mean curvature of each point, and the curvature along each direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from geoexplorer.figures.chart import Axis, Canvas, Curve, Label, chart_layers, padded
+from geoexplorer.figures.curvature_summary import (
+    Band,
+    Spread,
+    caption_words,
+    check_band,
+    common_and_own,
+    title_words,
+)
+from geoexplorer.figures.curvature_words import AXIS_TITLES, side_words, sign_words
+from geoexplorer.figures.layers import Layers
+from geoexplorer.figures.series import series_colour
+from geoexplorer.figures.text import escaped, number, round_step, text_width
+from geoexplorer.figures.theme import pixels
+from geoexplorer.geometry.mean_curvature import MeanCurvature
+from geoexplorer.geometry.normal_curvature import NormalCurvature
+
+__all__ = ["mean_layers", "normal_layers"]
+
+_MOST_BARS = 24
+_ROW = 1.9  # lines of text a bar
+_NAMES = 0.4  # of the width, at most
+_MEAN_TITLES = (
+    "mean curvature · 1 / l2 unit of pixel values",
+    "mean κ · 1 / l2 unit",
+    "mean κ",
+)
+
+
+def mean_layers(
+    curvatures: MeanCurvature,
+    *,
+    class_names: Sequence[str] | None = None,
+    theme: str = "light",
+    width: float | None = None,
+    height: float | None = None,
+    font_size: float = 9.0,
+    title: bool = True,
+    caption: bool = True,
+) -> Layers:
+    """Draw the mean curvature of each boundary point with its standard error.
+
+    Parameters
+    ----------
+    curvatures
+        What :func:`geoexplorer.mean_curvature` gives.
+    class_names, theme, width, height, font_size, title, caption
+        As for principal curvatures.
+
+    Raises
+    ------
+    ValueError
+        For an unknown theme, or a size that leaves no room for the plot.
+    """
+    results = {"": curvatures}
+    facts, own = common_and_own(results)
+    heading = [title_words("Mean curvature", results), *facts, f"{curvatures.probes:,} probes"]
+    heading.append(side_words(curvatures, class_names))
+    values = curvatures.values.double().numpy()
+    errors = np.nan_to_num(curvatures.standard_errors.double().numpy())
+    known = np.isfinite(values)
+    reading = ["trace(G) / (<i>d</i> − 1) at each point, bars: one standard error"]
+    several = int(known.sum()) > 1
+    mean = float(values[known].mean()) if several else math.nan
+    if several:
+        reading.append(f"dotted: mean of the images, {number(mean)}")
+    reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
+    canvas = Canvas.around(
+        theme=theme,
+        width=width,
+        height=height,
+        font_size=font_size,
+        heading=heading if title else (),
+        caption=reading if caption else (),
+    )
+    count = len(values)
+    ends = [0.0, *(values - errors)[known], *(values + errors)[known]]
+    low, high = padded(min(ends), max(ends))
+    positions = np.arange(count)
+    across = (-0.5, count - 0.5)
+    bound = (across, (mean, mean)) if several else None
+    texts = [
+        f"image {index}: {number(value, 4)} ± {number(error, 2)}"
+        for index, value, error in zip(positions, values, errors, strict=True)
+    ]
+    step = max(1, int(round_step(count, canvas.wide / (3.0 * canvas.font))))
+    return chart_layers(
+        canvas,
+        Axis(
+            across,
+            ("number of the image, from 0", "number of the image"),
+            ticks={"tickmode": "linear", "dtick": step, "tick0": 0},
+        ),
+        Axis((low, high), _MEAN_TITLES, zero=True),
+        curves=[
+            Curve(
+                positions,
+                values,
+                series_colour(0, canvas.look),
+                mode="markers",
+                errors=errors,
+                bound=bound,
+                hover="%{text}",
+                texts=texts,
+            )
+        ],
+    )
+
+
+def normal_layers(
+    curvatures: NormalCurvature,
+    *,
+    band: Band = (0.1, 0.9),
+    class_names: Sequence[str] | None = None,
+    theme: str = "light",
+    width: float | None = None,
+    height: float | None = None,
+    font_size: float = 9.0,
+    title: bool = True,
+    caption: bool = True,
+) -> Layers:
+    """Draw the curvature along each direction as a bar; of many points the mean and a band.
+
+    Parameters
+    ----------
+    curvatures
+        What :func:`geoexplorer.normal_curvature` gives.
+    band
+        The two quantiles over the points that the line across a bar spans.
+    class_names, theme, width, height, font_size, title, caption
+        As for principal curvatures. The height follows from the number of bars by default.
+
+    Raises
+    ------
+    ValueError
+        For a band that is none, an unknown theme, or a size that leaves no room for the plot.
+    """
+    check_band(band)
+    results = {"": curvatures}
+    facts, own = common_and_own(results)
+    heading = [title_words("Normal curvature", results), *facts]
+    heading.append(side_words(curvatures, class_names))
+    count = min(curvatures.values.shape[1], _MOST_BARS)
+    spread = Spread.of(curvatures.values[:, :count].double().numpy(), band)
+    several = len(curvatures) > 1
+    reading = []
+    if several:
+        ends = " to ".join(f"{100 * end:.3g}" for end in band)
+        reading.append(f"bar: mean of the images, line: {ends} % of them")
+    if count < curvatures.values.shape[1]:
+        reading.append(f"{count} of {curvatures.values.shape[1]} directions")
+    reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
+    font = pixels(font_size)
+    room = _NAMES * (640.0 if width is None else width)
+    names = [_cut(name, room, font) for name in curvatures.direction_names[:count]]
+    canvas = Canvas.around(
+        theme=theme,
+        width=width,
+        height=height,
+        font_size=font_size,
+        heading=heading if title else (),
+        caption=reading if caption else (),
+        rows=names,
+        plot_height=max(5.0, _ROW * count) * font,
+    )
+    ends_ = np.concatenate([spread.mean, spread.low, spread.high, [0.0]])
+    ends_ = ends_[np.isfinite(ends_)]
+    # Beside every bar stands its value.
+    share = (text_width("−0.0000", font) + 0.6 * font) / canvas.wide
+    share /= max(1 - 2 * share, 0.2)
+    low, high = padded(float(ends_.min()), float(ends_.max()), share)
+    rows = range(count)
+    bars = [_bar(row, value) for row, value in zip(rows, spread.mean, strict=True)]
+    area = tuple(np.concatenate(parts)[:-1] for parts in zip(*bars, strict=True))
+    ranges = [
+        (np.array([start, stop, math.nan]), np.array([row, row, math.nan]))
+        for row, start, stop in zip(rows, spread.low, spread.high, strict=True)
+    ]
+    x, y = (np.concatenate(parts) for parts in zip(*ranges, strict=True))
+    labels = [
+        _value(row, mean, (start, stop), canvas)
+        for row, mean, start, stop in zip(rows, spread.mean, spread.low, spread.high, strict=True)
+    ]
+    return chart_layers(
+        canvas,
+        Axis((low, high), AXIS_TITLES, zero=True),
+        Axis(
+            (count - 0.5, -0.5),
+            ticks={"tickmode": "array", "tickvals": list(rows), "ticktext": names},
+        ),
+        curves=[Curve(x, y, series_colour(0, canvas.look), area=(area[0], area[1]))],
+        labels=labels,
+    )
+
+
+def _bar(row: int, value: float) -> tuple[np.ndarray, np.ndarray]:
+    """A rectangle from zero to the value, and the break after it."""
+    nan, half = math.nan, 0.3
+    return (
+        np.array([0.0, value, value, 0.0, nan]),
+        np.array([row - half, row - half, row + half, row + half, nan]),
+    )
+
+
+def _value(row: int, value: float, line: tuple[float, float], canvas: Canvas) -> Label:
+    """The mean, beyond the bar and its line."""
+    if not math.isfinite(value):
+        return Label(0.0, row, " no value", "middle right", canvas.look.muted)
+    end, side = (min(value, *line), "left") if value < 0 else (max(value, *line), "right")
+    return Label(end, row, f" {number(value)} ", f"middle {side}", canvas.look.ink)
+
+
+def _cut(name: str, room: float, font: float) -> str:
+    """The name, without its end where it is too long."""
+    if text_width(name, font) <= room:
+        return escaped(name)
+    while name and text_width(f"{name}…", font) > room:
+        name = name[:-1].rstrip()
+    return f"{escaped(name)}…"

@@ -1,0 +1,297 @@
+"""Profiles: all principal curvatures in descending order, against their index."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from geoexplorer.figures.chart import Axis, Canvas, Curve, Label, chart_layers, padded
+from geoexplorer.figures.curvature_summary import (
+    Band,
+    Bound,
+    Spread,
+    bound_of,
+    caption_words,
+    common_and_own,
+    title_words,
+)
+from geoexplorer.figures.curvature_words import (
+    AXIS_TITLES,
+    side_words,
+    sign_words,
+)
+from geoexplorer.figures.index_axis import IndexAxis, Placed
+from geoexplorer.figures.layers import Layers
+from geoexplorer.figures.scales import Scale, scale_for
+from geoexplorer.figures.series import accent, series_colour, series_dash
+from geoexplorer.figures.text import bare, number, text_width
+from geoexplorer.geometry.curvature import PrincipalCurvatures
+
+__all__ = ["profile_layers", "value_at"]
+
+# A bound this many times the height of the curves away from them is not worth squeezing them.
+_FAR = 1.0
+_SPARSE = 0.5  # lines of text between two points that are marked one by one
+_MOST_TEXTS = 400
+
+
+def profile_layers(
+    results: Mapping[str, PrincipalCurvatures],
+    *,
+    sizes: Mapping[str, object],
+    class_names: Sequence[str] | None,
+    band: Band,
+    scale: str,
+    index: str,
+    ends: int | None,
+    selected: int | None,
+    title: bool,
+    caption: bool,
+) -> Layers:
+    """The view ``"profile"``; for the arguments see ``principal_figure``."""
+    first = next(iter(results.values()))
+    axis = IndexAxis.of(list(results.values()), ends, index)
+    placed = [axis.placed(result) for result in results.values()]
+    spreads = [
+        Spread.of(result.values.double().numpy()[:, place.columns], band)
+        for result, place in zip(results.values(), placed, strict=True)
+    ]
+    shown = np.concatenate([np.concatenate([s.mean, s.low, s.high]) for s in spreads])
+    measure = scale_for(scale, np.concatenate([spread.mean for spread in spreads]))
+    facts, own = common_and_own(results)
+    names = list(own)
+    many = any(len(result) > 1 for result in results.values())
+    heading = [title_words("Principal curvatures", results), *facts]
+    if len(results) == 1:
+        heading.append(side_words(first, class_names))
+    canvas = Canvas.around(
+        heading=heading if title else (),
+        caption=[*_reading(results, own, axis, band, many, class_names), *measure.words]
+        if caption
+        else (),
+        key=names if len(results) > 1 else (),
+        **sizes,  # type: ignore[arg-type]
+    )
+
+    bounds = bound_of(list(results.values()))
+    low, high = _window(measure.place(shown), measure, bounds, canvas)
+    curves = []
+    for number_, (spread, place, bound) in enumerate(zip(spreads, placed, bounds, strict=True)):
+        colour = series_colour(number_, canvas.look)
+        x, mean = _broken(place, place.x), _broken(place, measure.place(spread.mean))
+        several = len(list(results.values())[number_]) > 1
+        dense = len(place.x) * _SPARSE * canvas.font > canvas.wide
+        plain = scale == "linear" and axis.ends is None and index == "linear" and axis.shared
+        texts = None
+        if not plain and len(place.x) <= _MOST_TEXTS:
+            texts = _broken_texts(place, spread.mean)
+        inside = bound is not None and low <= float(measure.place(bound.value)) <= high
+        level = float(measure.place(bound.value)) if bound is not None else math.nan
+        curves.append(
+            Curve(
+                x,
+                mean,
+                colour,
+                dash=series_dash(number_),
+                mode="lines" if dense else "lines+markers",
+                name=names[number_] if len(results) > 1 else "",
+                low=_broken(place, measure.place(spread.low)) if several else None,
+                high=_broken(place, measure.place(spread.high)) if several else None,
+                bound=(axis.window, (level, level)) if inside else None,
+                hover="κ %{x:,} = %{y:.4g}" if plain else "%{text}" if texts else None,
+                texts=texts,
+            )
+        )
+    labels = _bound_labels(bounds, curves, axis, measure, (low, high), canvas)
+    mark = None
+    if selected is not None:
+        mark = _mark(first, selected, axis, measure, spreads[0], placed[0], canvas)
+        labels = [_clear_of(label, mark, axis, (low, high), canvas) for label in labels]
+    return chart_layers(
+        canvas,
+        Axis(axis.window, axis.titles, ticks=axis.ticks(canvas.wide, canvas.font)),
+        Axis(
+            (low, high),
+            AXIS_TITLES,
+            ticks=measure.ticks((low, high), 1.5 * canvas.font * (high - low) / canvas.tall),
+            zero=True,
+        ),
+        curves=curves,
+        labels=labels,
+        selected=mark,
+    )
+
+
+def value_at(
+    result: PrincipalCurvatures,
+    x: float,
+    *,
+    compare: Mapping[str, PrincipalCurvatures] | None = None,
+    index: str = "linear",
+    ends: int | None = None,
+) -> int | None:
+    """The value nearest to a place on the horizontal axis of a profile.
+
+    Parameters
+    ----------
+    result
+        The curvatures that are drawn.
+    x
+        In the coordinates of the plot, as a click reports it.
+    compare, index, ends
+        The options that the profile was drawn with.
+
+    Returns
+    -------
+    int or None
+        The column of ``result.values``, for ``selected``, ``result.values[:, i]`` and
+        ``result.directions[:, i]``; None in the gap between the ends.
+    """
+    axis = IndexAxis.of([result, *(compare or {}).values()], ends, index)
+    place = axis.placed(result)
+    if axis.ends is not None and axis.ends + 0.75 < x < axis.ends + axis.gap + 0.25:
+        return None
+    return int(place.columns[np.abs(place.x - x).argmin()])
+
+
+def _window(
+    places: np.ndarray, measure: Scale, bounds: Sequence[Bound | None], canvas: Canvas
+) -> tuple[float, float]:
+    """Ends of the axis of κ: all curves, zero, and the bounds unless they are far away."""
+    known = places[np.isfinite(places)]
+    if len(known) == 0:
+        return -1.0, 1.0
+    low, high = min(float(known.min()), 0.0), max(float(known.max()), 0.0)
+    reach = low - _FAR * ((high - low) or 1.0)
+    levels = [float(measure.place(bound.value)) for bound in bounds if bound is not None]
+    low = min([low, *(level for level in levels if level >= reach)])
+    below, above = padded(low, high, max(0.06, canvas.font / canvas.tall))
+    return below - 0.5 * canvas.font * (high - low) / canvas.tall, above
+
+
+def _bound_labels(
+    bounds: Sequence[Bound | None],
+    curves: Sequence[Curve],
+    axis: IndexAxis,
+    measure: Scale,
+    window: tuple[float, float],
+    canvas: Canvas,
+) -> list[Label]:
+    """One text for the lines, at the left, as long as no curve comes down to it."""
+    known = [bound for bound in bounds if bound is not None]
+    if not known:
+        return []
+    (low, high), (start, stop) = window, axis.window
+    inside = [b for b in known if low <= float(measure.place(b.value)) <= high]
+    texts = (inside or known)[0].texts
+    if not inside:
+        value = texts[-1]
+        texts = (
+            f"{value} is far below: no nearest point lies beyond it",
+            f"{value} ↓: none lies below",
+        )
+    level = max((float(measure.place(bound.value)) for bound in inside), default=low)
+    above = level + 1.6 * canvas.font * (high - low) / canvas.tall
+    lower = [c.y if c.low is None else c.low for c in curves]
+    ends = [float(c.x[y < above].min()) for c, y in zip(curves, lower, strict=True)
+            if (y < above).any()]  # fmt: skip
+    room = canvas.wide * (min([stop, *ends]) - start) / (stop - start) - 0.8 * canvas.font
+    text = next((t for t in texts if text_width(bare(t), canvas.font) <= room), texts[-1])
+    left = start + 0.4 * canvas.font * (stop - start) / canvas.wide
+    return [Label(left, level, text, "top right", canvas.look.muted)]
+
+
+def _mark(
+    result: PrincipalCurvatures,
+    selected: int,
+    axis: IndexAxis,
+    measure: Scale,
+    spread: Spread,
+    place: Placed,
+    canvas: Canvas,
+) -> Label:
+    count = result.values.shape[1]
+    whole = isinstance(selected, int) and not isinstance(selected, bool)
+    if not whole or not -count <= selected < count:
+        raise ValueError(
+            f"selected must be a column of the {count} values, 0 to {count - 1}, got {selected!r}"
+        )
+    column = selected % count
+    at = np.flatnonzero(place.columns == column)
+    if len(at):
+        x, value, index = (
+            float(place.x[at[0]]),
+            float(spread.mean[at[0]]),
+            int(place.indices[at[0]]),
+        )
+    else:  # between the ends, where there is a gap
+        x, index = axis.middle, column + 1
+        rows = result.values[:, column].double()
+        value = float(rows[rows.isfinite()].mean()) if rows.isfinite().any() else math.nan
+    low, high = axis.window
+    mean = "mean " if len(result) > 1 else ""
+    text = f"{mean}κ<sub>{index}</sub> = {number(value)}"
+    # A curve that descends leaves room above it to the right, and below it to the left.
+    room = canvas.wide * (high - x) / (high - low)
+    side = "top right" if room > text_width(text, canvas.font) else "bottom left"
+    return Label(x, float(measure.place(value)), text, side, accent(canvas.look))
+
+
+def _clear_of(
+    label: Label, mark: Label, axis: IndexAxis, window: tuple[float, float], canvas: Canvas
+) -> Label:
+    """The label below its line where the text of the mark is above it."""
+    (left, right), (low, high) = axis.window, window
+    up, across = canvas.tall / (high - low), canvas.wide / (right - left)
+    away = (mark.y - label.y) * up / canvas.font
+    start = (mark.x - left) * across - text_width(mark.text, canvas.font)
+    meets = start < text_width(bare(label.text), canvas.font) + canvas.font
+    if mark.side == "bottom left" and meets and -0.5 < away < 3.0:
+        return dataclasses.replace(label, side="bottom right")
+    return label
+
+
+def _reading(
+    results: Mapping[str, PrincipalCurvatures],
+    own: Mapping[str, str],
+    axis: IndexAxis,
+    band: Band,
+    many: bool,
+    class_names: Sequence[str] | None,
+) -> list[str]:
+    """How the picture is read."""
+    parts = []
+    if many:
+        low, high = (f"{100 * end:.3g}" for end in band)
+        parts.append(f"line: mean of the images, band: {low} to {high} % of them")
+    if axis.ends is not None:
+        parts.append(f"the {axis.ends} values at either end")
+    parts += sign_words(list(results.values()), class_names)
+    parts += caption_words(results, own, asymmetries=True)
+    for name, result in zip(own, results.values(), strict=True):
+        known = result.values.isfinite()
+        unsure = int((known & ~result.converged).sum())
+        if unsure:
+            label = f"{name}: " if len(results) > 1 else ""
+            parts.append(f"{label}{unsure:,} of {int(known.sum()):,} values not converged")
+    return parts
+
+
+def _broken(place: Placed, values: np.ndarray) -> np.ndarray:
+    """With NaN in the gap."""
+    if place.cut >= len(values):
+        return values
+    return np.insert(np.asarray(values, dtype=float), place.cut, math.nan)
+
+
+def _broken_texts(place: Placed, means: np.ndarray) -> list[str]:
+    texts = [
+        f"κ {index:,} = {number(value, 4)}"
+        for index, value in zip(place.indices.tolist(), means.tolist(), strict=True)
+    ]
+    if place.cut < len(texts):
+        texts.insert(place.cut, "")
+    return texts
