@@ -18,6 +18,7 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.directions import Direction, given
 from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_whole
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.smoothing import smoothed_halves_steps
@@ -60,6 +61,44 @@ class PrincipalCurvatures(Curvature):
     asymmetry: Tensor  # (n,): ‖G - Gᵀ‖ / ‖G‖ before G was symmetrised
     directions: Tensor | None  # (n, k, C, H, W), unit tangents, if they were asked for
     dimension: int  # d
+
+    def direction(self, rank: int) -> Direction:
+        """The principal direction of one point that has a rank, as an axis of cross-sections.
+
+        Parameters
+        ----------
+        rank
+            1 is the direction of the most positive curvature, 2 that of the next; -1 that of the
+            most negative one, -2 that of the one before.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the rank is no such number or was not measured, there are several points, or the
+            directions were not kept.
+
+        Examples
+        --------
+        >>> one, e = torch.ones(1), torch.eye(3).reshape(1, 3, 1, 1, 3)
+        >>> curvatures = PrincipalCurvatures(
+        ...     values=torch.tensor([[0.5, -0.58]]), residuals=torch.zeros(1, 2),
+        ...     converged=torch.ones(1, 2) > 0, asymmetry=0 * one, directions=e[:, :2],
+        ...     dimension=3, own=0 * one.long(), other=one.long(), distances=one, alignment=one,
+        ...     method="autograd", step=0.0, at=1.0)
+        >>> curvatures.direction(-1).name
+        'principal direction −1 (κ = −0.58)'
+        """
+        if len(self) != 1:
+            raise ValueError(f"one point has directions of a rank, got {len(self)}; index it: k[i]")
+        if self.directions is None:
+            raise ValueError("the directions were not kept; measure with directions=True")
+        count = self.values.shape[1]
+        highest = count if count == self.dimension - 1 else count // 2
+        if require_whole("rank", rank, -highest, highest) == 0:
+            raise ValueError(f"rank must be 1 to {highest} or -1 to -{highest}, got 0")
+        column = rank - 1 if rank > 0 else rank
+        name = f"principal direction {rank} (κ = {float(self.values[0, column]):.3g})"
+        return given(self.directions[0, column], name.replace("-", "−"))
 
 
 def principal_curvatures(
