@@ -168,9 +168,11 @@ def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[
         else:
             stages = minimise(rays[rows], EFFORTS[effort], seed=seed)
         for share, offsets in stages:
-            settled.settle(rows, offsets)
             fraction = (index + share) / len(blocks)
-            if shown + _LEAST_NEWS <= fraction < 1.0:
+            news = shown + _LEAST_NEWS <= fraction < 1.0
+            if news or share == 1.0:
+                settled.settle(rows, offsets)
+            if news:
                 shown = fraction
                 message = f"boundary points, block {index + 1} of {len(blocks)}"
                 yield settled.result(recorder, Progress(fraction, message))

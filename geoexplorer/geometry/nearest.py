@@ -96,8 +96,9 @@ _CLEARANCE = 1e-3
 def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, Tensor]]:
     """Offsets of nearest boundary points ``(n, d)``, after scouting and while refining.
 
-    Yields pairs of the share of the work done and the offsets so far. The boundary lies along
-    each offset, within a relative width of 1e-3; an offset is NaN where no boundary was found.
+    Yields pairs of the share of the work done, 1.0 with the last of them, and the offsets so
+    far. The boundary lies along each offset, within a relative width of 1e-3; an offset is NaN
+    where no boundary was found.
     """
     offsets = _scout(rays, effort, seed)
     scouted = effort.scouted_share
@@ -106,7 +107,7 @@ def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, 
     for share, refined in _refine(rays[found], offsets[found], effort.refining):
         offsets = offsets.clone()
         offsets[found] = refined
-        yield scouted + (1 - scouted) * share, offsets
+        yield 1 - (1 - scouted) * (1 - share), offsets
 
 
 def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
