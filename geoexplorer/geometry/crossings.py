@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def likely_rivals(rays: Rays, count: int) -> Tensor:
     """Classes ``(n, k)`` to look toward: the one asked for, else the ``count`` highest others."""
     if bool((rays.other != ANY).all()):
         return rays.other[:, None]
-    logits = _without(rays.logits(torch.zeros_like(rays.images)), rays.own)
+    logits = _without(rays.start_logits, rays.own)
     return logits.topk(min(count, rays.clf.n_classes - 1), dim=1).indices
 
 
@@ -74,7 +75,7 @@ class Rays:
     images: Tensor  # (n, d)
     own: Tensor  # (n,) int64
     other: Tensor  # (n,) int64, a class or ANY
-    start_levels: Tensor  # (n,): F at the images
+    start_logits: Tensor  # (n, L), at the images
     box: tuple[Tensor, Tensor] | None = None  # lowest and highest offset, (n, d) each
 
     @classmethod
@@ -87,8 +88,7 @@ class Rays:
         box: tuple[Tensor, Tensor] | None = None,
     ) -> Rays:
         """Rays from flattened images ``(n, d)`` with the given logits there."""
-        own = logits.argmax(1)
-        return cls(clf, images, own, other, level(logits, own, other), box)
+        return cls(clf, images, logits.argmax(1), other, logits, box)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,9 +100,14 @@ class Rays:
             self.images[rows],
             self.own[rows],
             self.other[rows],
-            self.start_levels[rows],
+            self.start_logits[rows],
             box,
         )
+
+    @cached_property
+    def start_levels(self) -> Tensor:
+        """F ``(n,)`` at the images."""
+        return level(self.start_logits, self.own, self.other)
 
     def clip(self, offsets: Tensor) -> Tensor:
         """The offsets, moved into the box."""

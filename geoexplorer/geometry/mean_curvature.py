@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _PROBES_TOGETHER = 64  # at a point
+_POINTS_TOGETHER = 16
+_NEARLY = 0.999  # of the work, before the final result
 _NOISE_VECTORS = 2
 _VECTORS = 8  # of the input's size, held for each probe
 
@@ -87,8 +89,9 @@ def mean_curvature(
     clf, boundary, method, step, at
         As for :func:`geoexplorer.principal_curvatures`.
     probes
-        Random unit tangents at each point, at least 2. They are orthonormal in frames, which
-        makes the estimate better than independent ones do: d - 1 of them give the exact mean.
+        Random unit tangents at each point, at least 2. They are orthonormal, which makes the
+        estimate better than independent ones do; d - 1 of them, which are never exceeded, give
+        the exact mean.
     seed
         For the tangents.
 
@@ -220,62 +223,74 @@ def curvature_density_steps(
 
 def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
     values, errors = measurement.unknown(), measurement.unknown()
-    for done, block in _blocks(measurement, _PROBES_TOGETHER):
-        rows, operators = measurement.shape_operators(block)
-        if len(rows):
-            sampled = _sampled(operators, probes, measurement.generator())
-            values[rows] = sampled.mean(1).cpu()
-            # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
-            # finite population without putting back.
-            frame = min(probes, operators.dimension)
-            rest = 1 - (frame - 1) / max(operators.dimension - 1, 1)
-            errors[rows] = (sampled.var(1) * rest / probes).sqrt().cpu()
-        yield MeanCurvature(
+    probes = min(probes, measurement.clf.dimension - 1)
+    done, count = 0, len(measurement.rows)
+
+    def result(progress: Progress) -> MeanCurvature:
+        return MeanCurvature(
             values=values.clone(),
             standard_errors=errors.clone(),
             probes=probes,
             provenance=measurement.recorder.provenance(),
-            progress=_progress("mean curvature", done, measurement),
+            progress=progress,
             **measurement.facts(),
         )
 
+    for block in _blocks(measurement):
+        rows, operators = measurement.shape_operators(block)
+        for sampled in _sampled_steps(operators, probes, measurement.generator()):
+            drawn = sampled.shape[1]
+            values[rows] = sampled.mean(1).cpu()
+            if drawn > 1:
+                # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
+                # finite population without putting back.
+                left = (operators.dimension - drawn) / max(operators.dimension - 1, 1)
+                errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
+            yield result(_partial("mean curvature", done + len(block) * drawn / probes, count))
+        done += len(block)
+    yield result(Progress())
 
-def _sampled(operators: ShapeOperators, probes: int, generator: torch.Generator) -> Tensor:
-    """Curvatures ``(n, probes)`` along random orthonormal frames of tangents."""
-    n, dimension = operators.count, operators.dimension
-    curvatures: list[Tensor] = []
-    left = probes
-    while left:
-        size = min(left, dimension)
-        frame = orthonormal(random_block(size, dimension, generator, operators.like))
-        for together in slices(size, _PROBES_TOGETHER):
-            part = frame[:, together].expand(n, -1, -1)
-            curvatures.append((part * operators.apply(part)).sum(2))
-        left -= size
-    return torch.cat(curvatures, dim=1)
+
+def _sampled_steps(
+    operators: ShapeOperators, probes: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Curvatures ``(n, m)`` along a random orthonormal frame of tangents, more at each step."""
+    frame = orthonormal(random_block(probes, operators.dimension, generator, operators.like))
+    sampled = operators.like.new_zeros(operators.count, 0)
+    for together in slices(probes, min(_PROBES_TOGETHER, operators.vectors_at_once)):
+        part = frame[:, together].expand(operators.count, -1, -1)
+        sampled = torch.cat([sampled, (part * operators.apply(part)).sum(2)], dim=1)
+        yield sampled
 
 
 def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[CurvatureDensity]:
     dimension = measurement.clf.dimension - 1
-    count = probes * min(order, dimension)
-    nodes, weights, noise = (measurement.unknown(*shape) for shape in ((count,), (count,), ()))
-    for done, block in _blocks(measurement, probes):
-        rows, operators = measurement.shape_operators(block)
-        if len(rows):
-            *_, (_, found, shares) = quadrature_steps(
-                operators, probes, order, measurement.generator()
-            )
-            nodes[rows], weights[rows] = found.cpu(), shares.cpu()
-            noise[rows] = _noise(operators, measurement.generator()).cpu()
-        yield CurvatureDensity(
+    nodes = measurement.unknown(probes * min(order, dimension))
+    weights, noise = torch.full_like(nodes, math.nan), measurement.unknown()
+    done, count = 0, len(measurement.rows)
+
+    def result(progress: Progress) -> CurvatureDensity:
+        return CurvatureDensity(
             values=nodes.clone(),
             weights=weights.clone(),
             noise=noise.clone(),
             dimension=measurement.clf.dimension,
             provenance=measurement.recorder.provenance(),
-            progress=_progress("curvature density", done, measurement),
+            progress=progress,
             **measurement.facts(),
         )
+
+    for block in _blocks(measurement):
+        rows, operators = measurement.shape_operators(block)
+        noise[rows] = _noise(operators, measurement.generator(stream=1)).cpu()
+        for fraction, found, shares in quadrature_steps(
+            operators, probes, order, measurement.generator()
+        ):
+            known = found.shape[1]
+            nodes[rows, :known], weights[rows, :known] = found.cpu(), shares.cpu()
+            yield result(_partial("curvature density", done + len(block) * fraction, count))
+        done += len(block)
+    yield result(Progress())
 
 
 def _noise(operators: ShapeOperators, generator: torch.Generator) -> Tensor:
@@ -290,16 +305,12 @@ def _noise(operators: ShapeOperators, generator: torch.Generator) -> Tensor:
     return (difference / size).nan_to_num(0.0)
 
 
-def _blocks(measurement: Measurement, probes: int) -> Iterator[tuple[int, Tensor]]:
-    """Rows that are worked on together, and how many are done with them."""
+def _blocks(measurement: Measurement) -> list[Tensor]:
+    """Rows that are worked on together."""
     item = torch.finfo(measurement.clf.dtype).bits // 8
-    each = _VECTORS * probes * measurement.clf.dimension * item
-    done = 0
-    for block in measurement.blocks(min(measurement.clf.memory // each, 32)):
-        done += len(block)
-        yield done, block
+    each = _VECTORS * _PROBES_TOGETHER * measurement.clf.dimension * item
+    return measurement.blocks(min(measurement.clf.memory // each, _POINTS_TOGETHER))
 
 
-def _progress(doing: str, done: int, measurement: Measurement) -> Progress:
-    count = len(measurement.rows)
-    return Progress() if done == count else Progress(done / count, f"{doing}, {done} of {count}")
+def _partial(doing: str, done: float, count: int) -> Progress:
+    return Progress(min(done / count, _NEARLY), f"{doing}, {math.floor(done)} of {count} points")

@@ -173,10 +173,10 @@ class Measurement:
         """The fields of a :class:`Curvature` but for its values."""
         b = self.boundary
         return {
-            "own": b.own,
-            "other": b.other,
-            "distances": b.distances,
-            "alignment": b.alignment,
+            "own": b.own.clone(),
+            "other": b.other.clone(),
+            "distances": b.distances.clone(),
+            "alignment": b.alignment.clone(),
             "method": self.method,
             "step": self.step,
             "at": self.at,

@@ -345,7 +345,7 @@ class _Search:
 
     def _keep_third_class_down(self, logits: Tensor) -> None:
         rays = self.rays
-        if _any_class(rays) or rays.clf.n_classes == 2:
+        if not _third_in_the_way(rays):
             return
         rows = _rows(hidden(logits, rays.own, rays.other) > 0)
         if len(rows) == 0:
@@ -359,7 +359,7 @@ class _Search:
 
 def _is_boundary(rays: Rays, offsets: Tensor) -> Tensor:
     """Whether the own class and the rival are the two highest at offsets, ``(n,)``."""
-    if _any_class(rays) or rays.clf.n_classes == 2:
+    if not _third_in_the_way(rays):
         return torch.ones(len(rays), dtype=torch.bool, device=offsets.device)
     return hidden(rays.logits(offsets), rays.own, rays.other) <= 0
 
@@ -367,6 +367,11 @@ def _is_boundary(rays: Rays, offsets: Tensor) -> Tensor:
 def _repeated(rays: Rays, times: int) -> Rays:
     """Every image several times, its copies side by side."""
     return rays[torch.arange(len(rays), device=rays.own.device).repeat_interleave(times)]
+
+
+def _third_in_the_way(rays: Rays) -> bool:
+    """Whether a third class may hide the boundary that is looked for."""
+    return rays.clf.n_classes > 2 and not _any_class(rays)
 
 
 def _any_class(rays: Rays) -> bool:

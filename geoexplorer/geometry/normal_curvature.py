@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.measurement import (
@@ -40,7 +41,7 @@ _SCALED = ("central_difference", "smoothed", "secant")  # methods that have a st
 _PARALLEL = 1e-4
 # Steps at which curvature is measured by default, in the authors'.
 _STEPS = tuple(2.0**exponent for exponent in range(-6, 3))
-_POINTS_TOGETHER = 64
+_POINTS_TOGETHER, _DIRECTIONS_TOGETHER = 16, 64
 _VECTORS = 8  # of the input's size, held for each direction at a point
 
 
@@ -262,22 +263,28 @@ class _Along:
     def steps(self, step: float) -> Iterator[tuple[float, Tensor]]:
         """The share done, and the curvatures ``(n, m)`` with a step h."""
         measurement = replace(self._measurement, step=step)
-        m, d = self._directions.shape[1:]
+        m = self._directions.shape[1]
         values = measurement.unknown(m)
-        item = torch.finfo(measurement.clf.dtype).bits // 8
-        done = 0
-        for block in measurement.blocks(
-            min(measurement.clf.memory // (_VECTORS * m * d * item), 64)
-        ):
-            done += len(block)
+        done, count = 0, len(measurement.rows)
+        for block in self._blocks():
             rows, operators = measurement.shape_operators(block)
-            if len(rows):
-                given = self._directions.expand(len(measurement), -1, -1)[rows]
-                coordinates = operators.coordinates(given.to(operators.like))
+            given = self._directions.expand(len(measurement), -1, -1)[rows]
+            for part in slices(m, min(_DIRECTIONS_TOGETHER, operators.vectors_at_once)):
+                coordinates = operators.coordinates(given[:, part].to(operators.like))
                 coordinates = coordinates / coordinates.norm(dim=2, keepdim=True)
-                self._tangents[rows] = operators.lift(coordinates).cpu()
-                values[rows] = _curvatures(measurement, rows, operators, coordinates).cpu()
-            yield done / len(measurement.rows), values.clone()
+                self._tangents[rows, part] = operators.lift(coordinates).cpu()
+                values[rows, part] = _curvatures(measurement, rows, operators, coordinates).cpu()
+                share = (done + len(block) * part.stop / m) / count
+                if share < 1.0:
+                    yield share, values.clone()
+            done += len(block)
+        yield 1.0, values
+
+    def _blocks(self) -> list[Tensor]:
+        clf = self._measurement.clf
+        item = torch.finfo(clf.dtype).bits // 8
+        each = _VECTORS * _DIRECTIONS_TOGETHER * clf.dimension * item
+        return self._measurement.blocks(min(clf.memory // each, _POINTS_TOGETHER))
 
 
 def _curvatures(

@@ -38,7 +38,7 @@ __all__ = [
 _STEP_LEVELS, _LEVELS = 10, 512
 # Memory that a Hessian-vector product takes, in that of a plain forward pass.
 _PRODUCT_LOAD = 4
-# Products between two looks at the progress.
+# Products between two looks at the progress, where the network is small.
 _PRODUCTS_AT_ONCE = 512
 # Vectors of the input's size that finite differences hold for each direction.
 _VECTORS = 6
@@ -190,7 +190,8 @@ class ShapeOperators:
         """Vectors that are best applied together, at all points."""
         clf = self._hessians.sets.clf
         fitting = clf.memory // (8 * self.normals.shape[1] * self.normals.element_size())
-        return max(1, min(max(_PRODUCTS_AT_ONCE, clf.chunk_size), fitting))
+        quick = max(clf.chunk_size, min(_PRODUCTS_AT_ONCE, 16 * clf.chunk_size))
+        return max(1, min(quick, fitting))
 
     @property
     def like(self) -> Tensor:

@@ -262,13 +262,12 @@ def _check_plane(clf: Any, plane: Any) -> None:
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
     if not isinstance(plane, Plane):
         raise TypeError(f"plane must be a Plane, got {type(plane).__name__}")
-    for name in ("origin", "u", "v"):
-        shape = tuple(getattr(plane, name).shape)
-        if shape != clf.input_shape:
-            raise ValueError(
-                f"plane.{name} must have the shape of the classifier's images, "
-                f"{clf.input_shape}, got {shape}"
-            )
+    shape = tuple(plane.origin.shape)
+    if shape != clf.input_shape:
+        raise ValueError(
+            "plane.origin must have the shape of the classifier's images, "
+            f"{clf.input_shape}, got {shape}"
+        )
     clf.prepare(plane.origin, argument="plane.origin")
 
 

@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 # A residual below this share of the largest eigenvalue in size has converged.
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
+_CHAIN_END = 1e-5  # of a product, what is left of it when a Lanczos chain is complete
 _TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
 # Products after which the search is given up, besides some for each eigenvalue wanted.
@@ -226,38 +227,44 @@ def quadrature_steps(
     nodes, weights = like.new_zeros(n, 0), like.new_zeros(n, 0)
     for part in slices(probes, at_once):
         start = random_block(part.stop - part.start, dimension, generator, like)
-        start = start.expand(n, -1, -1)
-        diagonal, beside = _lanczos(operators, start, order)
-        jacobi = torch.diag_embed(diagonal)
-        jacobi = jacobi + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+        jacobi = start[..., None, :0]
+        for share, so_far in _lanczos_steps(operators, start.expand(n, -1, -1), order):
+            jacobi = so_far
+            if share < 1.0:
+                yield (part.start + share * (part.stop - part.start)) / probes, nodes, weights
         values, vectors = torch.linalg.eigh(jacobi)
+        more = vectors[..., 0, :].square().flatten(1)
         nodes = torch.cat([nodes, values.flatten(1)], dim=1)
-        weights = torch.cat([weights, vectors[..., 0, :].square().flatten(1)], dim=1)
-        yield part.stop / probes, nodes, weights / weights.sum(1, keepdim=True)
+        weights = torch.cat([weights * (part.start / part.stop), more / part.stop], dim=1)
+        yield part.stop / probes, nodes, weights
 
 
-def _lanczos(operators: Operators, start: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Diagonals ``(n, c, order)`` and ``(n, c, order - 1)`` of c chains at each point."""
+def _lanczos_steps(
+    operators: Operators, start: Tensor, order: int
+) -> Iterator[tuple[float, Tensor]]:
+    """The share done, and tridiagonal matrices ``(n, c, order, order)`` of c chains a point."""
     n, chains, dimension = start.shape
     chain = start.new_zeros(n * chains, order, dimension)
+    jacobi = start.new_zeros(n, chains, order, order)
     vectors = start / start.norm(dim=2, keepdim=True)
-    diagonal, beside = [], []
     for index in range(order):
         check_cancelled()
         chain[:, index] = vectors.reshape(n * chains, dimension)
         products = operators.apply(vectors)
-        diagonal.append((products * vectors).sum(2))
-        known = chain[:, : index + 1]
-        rest = products.reshape(n * chains, 1, dimension)
-        for _ in range(2):
-            rest = rest - combined(inner(rest, known), known)
-        rest = rest.reshape(n, chains, dimension)
-        length = rest.norm(dim=2)
-        scale = products.norm(dim=2).clamp_min(torch.finfo(start.dtype).tiny)
-        length = torch.where(length > 1e-5 * scale, length, 0.0)
-        vectors = torch.where(length[..., None] > 0, rest / length[..., None], 0.0)
-        beside.append(length)
-    return torch.stack(diagonal, dim=2), torch.stack(beside[:-1], dim=2)
+        jacobi[..., index, index] = (products * vectors).sum(2)
+        if index + 1 < order:
+            known = chain[:, : index + 1]
+            rest = products.reshape(n * chains, 1, dimension)
+            for _ in range(2):
+                rest = rest - combined(inner(rest, known), known)
+            rest = rest.reshape(n, chains, dimension)
+            length = rest.norm(dim=2)
+            # A chain that has come to an end goes on with zeros, whose nodes get no weight.
+            ended = length <= _CHAIN_END * products.norm(dim=2)
+            length = torch.where(ended, 0.0, length)
+            vectors = torch.where(ended[..., None], 0.0, rest / length[..., None])
+            jacobi[..., index, index + 1] = jacobi[..., index + 1, index] = length
+        yield (index + 1) / order, jacobi
 
 
 def _ends(matrices: Tensor, m: int) -> tuple[Tensor, Tensor]:
