@@ -26,15 +26,6 @@ from torch import Tensor, nn
 
 import geoexplorer as gx
 
-NETWORKS = (
-    "digits-cnn",
-    "digits-cnn-smooth",
-    "shapes-lenet",
-    "shapes-lenet-smooth",
-    "shapes-nin",
-    "shapes-resnet",
-)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -48,7 +39,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("networks", nargs="*", default=gx.list_classifiers(torchvision=False))
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--steps", type=int, default=1000, help="of the reference DDN and FMN")
     parser.add_argument("--device", default="cpu")

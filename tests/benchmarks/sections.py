@@ -25,15 +25,6 @@ import geoexplorer as gx
 from geoexplorer.geometry.sections import cross_section_steps
 from geoexplorer.jobs import last
 
-NETWORKS = (
-    "digits-cnn",
-    "digits-cnn-smooth",
-    "shapes-lenet",
-    "shapes-lenet-smooth",
-    "shapes-nin",
-    "shapes-resnet",
-)
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -50,7 +41,7 @@ class Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("networks", nargs="*", default=gx.list_classifiers(torchvision=False))
     parser.add_argument("--planes", type=int, default=6)
     parser.add_argument("--resolution", type=int, default=513)
     parser.add_argument("--device", default="cpu")
