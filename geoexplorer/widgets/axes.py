@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from geoexplorer.geometry import directions
 from geoexplorer.geometry.directions import Direction
+from geoexplorer.widgets.curvatures import METHODS, SPECTRA, Measure, spectrum_steps
 from geoexplorer.widgets.session import Session, View, label_of
-from geoexplorer.widgets.state import nearest_words, require_keys
+from geoexplorer.widgets.state import nearest_words, require_keys, require_one_of
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["KINDS", "Axis", "AxisTrait", "Found", "Kind", "tensor_code"]
@@ -249,6 +251,29 @@ def _enough(session: Session, view: View, number: int) -> int:
     return min(count, max(number + 1, _MOST_PIXELS // view.x.numel()))
 
 
+def _principal(
+    session: Session, view: View, p: Mapping[str, Any]
+) -> Generator[Delivery, None, Found]:
+    view.require_boundary()
+    curvatures = yield from spectrum_steps(session, view, _measure(p))
+    return Found(curvatures.direction(p["rank"]))
+
+
+def _principal_code(_session: Session, view: View, p: Mapping[str, Any], name: str) -> Written:
+    options = _measure(p).options(view.clf.dimension)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return Written(
+        (
+            f"{name}_curvatures = gx.principal_curvatures(clf, boundary, {arguments})",
+            f"{name} = {name}_curvatures.direction({p['rank']})",
+        )
+    )
+
+
+def _measure(p: Mapping[str, Any]) -> Measure:
+    return Measure(p["method"], p["step"], p["spectrum"])
+
+
 def _saved(session: Session, _view: View, p: Mapping[str, Any]) -> Direction:
     return directions.given(_saved_vector(session, p), p["name"])
 
@@ -266,9 +291,26 @@ def _require_like(name: str, default: Any, value: Any, where: str) -> None:
     if name in ("other", "name"):
         if not isinstance(value, str):
             raise ValueError(f"{where} must be a name, got {value!r}")
+    elif name in _WORDS:
+        require_one_of(where, value, _WORDS[name])
+    elif name == "step":
+        if not _is_number(value) or not math.isfinite(value) or value <= 0:
+            raise ValueError(f"{where} must be a positive number, got {value!r}")
+    elif name == "rank":
+        if not isinstance(value, int) or isinstance(value, bool) or value == 0:
+            raise ValueError(
+                f"{where} must be a whole number: 1 is the most positive, -1 the most negative "
+                f"curvature; got {value!r}"
+            )
     elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{where} must be a whole number, 0 or more, got {value!r}")
 
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_WORDS = {"method": METHODS, "spectrum": SPECTRA}
 
 KINDS: dict[str, Kind] = {
     "nearest boundary": Kind(
@@ -288,6 +330,12 @@ KINDS: dict[str, Kind] = {
         ),
         _line(lambda s, view, p: f"directions.random_tangent(boundary, seed={p['seed']})"),
         {"seed": 0},
+    ),
+    "principal direction": Kind(
+        _principal,
+        _principal_code,
+        {"rank": -1, "method": "auto", "step": None, "spectrum": "auto"},
+        at_boundary=True,
     ),
     "loss gradient": Kind(
         _at_once(lambda s, view, p: directions.loss_gradient(view.clf, view.x)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from typing import Any
 
 import ipywidgets
 
 from geoexplorer.widgets.axes import KINDS, Axis
+from geoexplorer.widgets.curvatures import EXTREMES
 from geoexplorer.widgets.errors import guarded
 from geoexplorer.widgets.help import help_button
 from geoexplorer.widgets.panel import Host
@@ -45,13 +47,17 @@ class AxisChooser:
             "column": ipywidgets.BoundedIntText(max=2**15),
             "component": ipywidgets.BoundedIntText(min=1, max=2**15),
             "name": ipywidgets.Dropdown(options=[("none yet", "")]),
+            "rank": ipywidgets.Dropdown(options=_ranks(EXTREMES)),
         }
+        self.scale = ipywidgets.HTML()  # how a principal direction is measured, if specially
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
         self._title = title
         self.label = ipywidgets.HTML()
         for name, control in {"kind": self.kind, **self.controls, "reroll": self.reroll}.items():
             control.add_class(f"gx-axis-{name}")
-        self.widget = ipywidgets.HBox([self.label, self.kind, *self.controls.values(), self.reroll])
+        self.widget = ipywidgets.HBox(
+            [self.label, self.kind, *self.controls.values(), self.scale, self.reroll]
+        )
         self.widget.add_class("gx-field")
         self.kind.observe(self._kind_changed, "value")
         for name, control in self.controls.items():
@@ -74,8 +80,13 @@ class AxisChooser:
                 control.layout.display = "" if there else "none"
                 if there and name == "image":
                     control.description = _image_text(axis.parameters)
+                elif name == "rank" and there:
+                    _show_rank(control, axis.parameters[name])
                 elif there:
                     _set_value(control, axis.parameters[name])
+            self.scale.value = (
+                f'<span class="gx-note">{escape(_scale_words(axis.parameters))}</span>'
+            )
             self.reroll.layout.display = "" if "seed" in axis.parameters else "none"
 
     def offer(self, class_names: Iterable[str], saved: Iterable[str]) -> None:
@@ -109,7 +120,7 @@ class AxisChooser:
             values = {
                 name: None if self.controls[name].value == "" else self.controls[name].value
                 for name in self._axis.parameters
-                if name != "image"
+                if name in self.controls and name != "image"
             }
             self._chosen(Axis(self._axis.kind, {**self._axis.parameters, **values}))
 
@@ -137,6 +148,28 @@ class AxisChooser:
 def _image_text(parameters: Mapping[str, Any]) -> str:
     index = parameters["image"]
     return "nearest one (pick …)" if index is None else f"image {index} (pick …)"
+
+
+def _ranks(count: int) -> list[tuple[str, int]]:
+    """The most positive curvatures and the most negative ones."""
+    positive = [(f"most positive {rank}", rank) for rank in range(1, count + 1)]
+    return [*positive, *((f"most negative {rank}", -rank) for rank in range(1, count + 1))]
+
+
+def _show_rank(control: ipywidgets.Dropdown, rank: int) -> None:
+    known = _ranks(EXTREMES)
+    if abs(rank) > EXTREMES:  # clicked in a profile of all
+        known.append((f"most {'positive' if rank > 0 else 'negative'} {abs(rank)}", rank))
+    if control.options != tuple(known):
+        control.options = known
+    control.value = rank
+
+
+def _scale_words(parameters: Mapping[str, Any]) -> str:
+    words = [] if parameters.get("method", "auto") == "auto" else [parameters["method"]]
+    if parameters.get("step") is not None:
+        words.append(f"h = {parameters['step']:.3g}")
+    return ", ".join(words).replace("_", " ")
 
 
 def _set_value(control: ipywidgets.Widget, value: Any) -> None:

@@ -36,6 +36,12 @@ TERMS = {
         "the seed it is drawn from; ⟳ draws another.",
         "v = w − ⟨w, n⟩n,  w ~ N(0, I)",
     ),
+    "principal direction": (
+        "A direction along the boundary in which it bends most: “most positive 1” where the other "
+        "region bulges in most, “most negative 1” where the own one bulges out most. The κ in its "
+        "name is the curvature along it.",
+        "G v<sub>i</sub> = κ<sub>i</sub> v<sub>i</sub>,  κ₁ ≥ κ₂ ≥ … ≥ κ<sub>d−1</sub>",
+    ),
     "loss gradient": (
         "The direction in which the cross-entropy of the predicted class grows fastest at x. A "
         "single step along it is the simplest adversarial attack.",
@@ -80,6 +86,64 @@ TERMS = {
         "The class that the network gives the image x, right or wrong. Its region holds x; every "
         "other region in the map is where the network says something else.",
         "own = argmax<sub>k</sub> f<sub>k</sub>(x)",
+    ),
+    "principal curvature": (
+        "How strongly the boundary bends at z, in each of d − 1 directions at right angles to each "
+        "other. They are the eigenvalues of the shape operator G; 1/|κ| is the radius of the circle "
+        "that fits.",
+        "G = P H P / ‖∇F‖,  P = I − n nᵀ,  H = ∇²F(z)",
+    ),
+    "normal curvature": (
+        "How strongly the boundary bends along one direction v: near z it is the parabola that is "
+        "drawn over the map. Positive where the other region bulges in, negative where the own one "
+        "bulges out; a ball of radius R has −1/R.",
+        "κ(v) = vᵀ H v / ‖∇F‖,  z + s v − ½ κ s² n",
+    ),
+    "method": (
+        "“autograd” is exact, for networks without kinks such as ReLU or max-pooling; “central "
+        "differences” compares gradients at z ± h v, as the authors' code does; “smoothed” averages "
+        "F over Gaussian noise first, and so is sound where there are kinks. “auto” takes autograd "
+        "without kinks and smoothed with them.",
+        "Hv ≈ (∇F(z + hv) − ∇F(z − hv)) / 2h,  H<sub>σ</sub> = ∇²(F ∗ N(0, σ²)),  σ = h/√d",
+    ),
+    "step h": (
+        "The scale at which curvature is measured: the l2 length of the displacement from z. With "
+        "kinks the answer depends on it, as “κ against h” shows.",
+        "h = 10 √d (hi − lo) / 512",
+    ),
+    "limit": (
+        "No nearest boundary point has a curvature below this line, or a nearer one would exist. "
+        "It binds the curvature at z itself: at DeepFool's points, or at a step h, values may lie "
+        "below.",
+        "κ ≥ −1 / ‖r‖",
+    ),
+    "asymmetry": (
+        "How far the measured matrix is from a symmetric one, as a share of its size: 0 for a "
+        "smooth function. Where it is large, its eigenvalues are not curvatures in the strict "
+        "sense.",
+        "‖G − Gᵀ‖ / ‖G‖",
+    ),
+    "agreement": (
+        "The direction was found with some random probes and its value measured with others, so "
+        "that noise does not inflate it. The two values differ by this share of the largest one.",
+        "|κ′ − κ| / max |κ<sub>i</sub>|",
+    ),
+    "residual": (
+        "How far the direction is from being an eigenvector of G, as a share of the largest "
+        "curvature. It is 0 for an exact one; above a few thousandths do not trust the last "
+        "digits.",
+        "‖G v − κ v‖ / max |κ<sub>i</sub>|",
+    ),
+    "point": (
+        "Where it is measured: at the nearest boundary point, or at the one that DeepFool's search "
+        "ends in, as in the paper. With kinks the nearest point tends to lie in a crease where the "
+        "other region pokes in, so that positive curvature is found there by selection.",
+        "z = x + r",
+    ),
+    "average": (
+        "The curvatures of the first images of the set at their own boundary points, averaged rank "
+        "by rank. The band holds the middle 80 % of the images.",
+        "κ̄<sub>i</sub> = (1/n) Σ κ<sub>i</sub>(z<sub>j</sub>)",
     ),
     "window": (
         "The part of the plane that is shown. Drag to move it, scroll or drag a rectangle with "

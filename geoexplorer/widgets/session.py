@@ -16,6 +16,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
 from geoexplorer.images import ImageSet, load_images
 from geoexplorer.jobs import Progress, TimeLeft
+from geoexplorer.widgets.remembered import Remembered
 from geoexplorer.widgets.selection import (
     ALL,
     MISTAKES,
@@ -27,8 +28,10 @@ from geoexplorer.widgets.selection import (
 from geoexplorer.widgets.state import nearest_words
 from geoexplorer.widgets.worker import Delivery
 
-__all__ = ["Session", "Subject", "View", "label_of"]
+__all__ = ["LONG_SECONDS", "Session", "Subject", "View", "label_of"]
 
+# Bytes of the curvatures that are kept: all those of two 32x32x3 images, with their directions.
+_MOST_BYTES = 100_000_000
 # Boundary points kept for images that were looked at before, so that going back is instant.
 _REMEMBERED = 64
 # So many images are looked through for one to begin with: those on the gallery's first page.
@@ -38,7 +41,7 @@ _LOOKED_THROUGH = 9
 _LESS_SURE = 0.3
 # What takes longer than this says so before it starts; a boundary point and a map together take
 # about so many passes.
-_LONG_SECONDS, _TYPICAL_PASSES = 5.0, 600
+LONG_SECONDS, _TYPICAL_PASSES = 5.0, 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,7 @@ class Session:
         self._bundled: tuple[str, Classifier] | None = None  # the last one that was loaded
         self._boundaries: OrderedDict[tuple[Any, ...], BoundaryPoints] = OrderedDict()
         self._predicted: dict[tuple[str, str], Tensor] = {}
+        self.results = Remembered(_MOST_BYTES)  # of curvatures; see curvatures.py
 
     def is_own_network(self, name: str) -> bool:
         """Whether a network is the caller's own."""
@@ -174,19 +178,24 @@ class Session:
         return subject
 
     def boundary_steps(
-        self, subject: Subject, index: int, other: int | None = None
+        self,
+        subject: Subject,
+        index: int,
+        other: int | None = None,
+        *,
+        effort: str = "interactive",
     ) -> Generator[Delivery, None, BoundaryPoints]:
         """The nearest boundary point of an image, or the nearest toward a class."""
-        key = (*subject.key, index, other)
+        key = (*subject.key, index, other, effort)
         found = self._boundaries.get(key)
         if found is None:
             seconds = subject.seconds * _TYPICAL_PASSES
-            if seconds > _LONG_SECONDS:
+            if seconds > LONG_SECONDS:
                 message = f"this network may take about {seconds:.0f} s; a coarse map comes first"
                 yield partial(self.report, Progress(0.0, message), message)
             clock = TimeLeft()
             for found in nearest_boundary_steps(
-                subject.clf, subject.images.images[index : index + 1], other
+                subject.clf, subject.images.images[index : index + 1], other, effort=effort
             ):
                 message = f"nearest boundary: {clock.describe(found.progress)}"
                 yield partial(self.report, found.progress, message)
@@ -211,6 +220,7 @@ class Session:
         self.subject = None
         self._boundaries.clear()
         self._predicted.clear()
+        self.results.clear()
 
     def is_added(self, subject: Subject, index: int) -> bool:
         """Whether an image of a subject is one that was added in the gallery."""

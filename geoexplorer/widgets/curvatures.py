@@ -1,0 +1,235 @@
+"""Principal curvatures of what is looked at: how they are measured, once for all panels."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
+from geoexplorer.geometry.curvature import PrincipalCurvatures, principal_curvatures_steps
+from geoexplorer.geometry.kinks import has_kinks
+from geoexplorer.geometry.measurement import METHODS as MEASURED
+from geoexplorer.jobs import Progress, TimeLeft
+from geoexplorer.widgets.session import LONG_SECONDS, Session, Subject, View
+from geoexplorer.widgets.worker import Delivery
+
+__all__ = [
+    "EXTREMES",
+    "METHODS",
+    "POINTS",
+    "SPECTRA",
+    "Measure",
+    "average_steps",
+    "images_averaged",
+    "point_steps",
+    "seconds_needed",
+    "spectrum_steps",
+]
+
+# What a boundary point is called, and the effort of the search that gives it.
+POINTS = {"nearest": "interactive", "DeepFool's": "deepfool"}
+METHODS = ("auto", *MEASURED)
+SPECTRA = ("auto", "extreme", "all")
+EXTREMES = 10  # at either end
+_ALL_AT_ONCE = 512  # dimensions up to which all curvatures come as fast as some
+_LARGEST = 4096  # above, a matrix of all would not fit
+# Between two drawings of what is not complete.
+_DRAWING_SECONDS = 0.3
+# Gradients that a search for extreme curvatures takes about, by the method.
+_SEARCHED = {"smoothed": 3500, "central_difference": 1500, "autograd": 500}
+_LEAST_PROBES = 4096  # gradients of a smoothed matrix at least
+# What a gradient of many images takes, an image, in forward passes of one image.
+_GRADIENT = 0.7
+_EIGENVALUES = 1e-10  # seconds of an eigendecomposition, over d³
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How principal curvatures are measured.
+
+    Examples
+    --------
+    >>> Measure("smoothed", step=0.5).options(64)
+    {'method': 'smoothed', 'step': 0.5, 'directions': True}
+    >>> Measure().options(3072)
+    {'k': 10}
+    """
+
+    method: str = "auto"
+    step: float | None = None
+    spectrum: str = "auto"
+    point: str = "nearest"
+
+    def count(self, dimension: int) -> int | None:
+        """The k of ``principal_curvatures``: of the extreme ones at either end, None for all."""
+        whole = dimension <= _ALL_AT_ONCE if self.spectrum == "auto" else self.spectrum == "all"
+        extremes = min(EXTREMES, (dimension - 1) // 2)
+        return None if extremes == 0 or (whole and dimension <= _LARGEST) else extremes
+
+    def options(self, dimension: int, *, directions: bool = True) -> dict[str, Any]:
+        """What ``principal_curvatures`` is called with, but for its defaults."""
+        count = self.count(dimension)
+        options: dict[str, Any] = {} if count is None else {"k": count}
+        options |= self.scale()
+        return {**options, "directions": True} if count is None and directions else options
+
+    def scale(self) -> dict[str, Any]:
+        """The method and its step, but for defaults."""
+        options: dict[str, Any] = {} if self.method == "auto" else {"method": self.method}
+        return options if self.step is None else {**options, "step": self.step}
+
+    def taken(self, clf: Classifier) -> str:
+        """The method that is taken."""
+        if self.method != "auto":
+            return self.method
+        return "smoothed" if has_kinks(clf) else "autograd"
+
+
+def seconds_needed(subject: Subject, measure: Measure) -> float:
+    """About how long the principal curvatures of one point will take."""
+    clf = subject.clf
+    d, count, method = clf.dimension, measure.count(clf.dimension), measure.taken(clf)
+    by_matrix = count is None or (method == "smoothed" and d <= _ALL_AT_ONCE)
+    if by_matrix:
+        gradients = max(4 * d, _LEAST_PROBES) if method == "smoothed" else 2 * d
+    else:
+        gradients = min(_SEARCHED[method], 4 * d)
+    eigenvalues = _EIGENVALUES * d**3 if by_matrix else 0.0
+    return gradients * _GRADIENT * subject.seconds + eigenvalues
+
+
+def point_steps(
+    session: Session, view: View, measure: Measure
+) -> Generator[Delivery, None, BoundaryPoints]:
+    """The boundary point that is measured at.
+
+    Raises
+    ------
+    ValueError
+        If none was reached.
+    """
+    points = view.boundary
+    if POINTS[measure.point] != "interactive":
+        points = yield from session.boundary_steps(
+            view.subject, view.index, effort=POINTS[measure.point]
+        )
+    if not bool(points.converged[0]):
+        raise ValueError(
+            "No boundary was reached from this image, so there is no curvature to measure; "
+            "choose another image."
+        )
+    return points
+
+
+def spectrum_steps(
+    session: Session,
+    view: View,
+    measure: Measure,
+    show: Callable[[PrincipalCurvatures], None] = lambda partial_result: None,
+) -> Generator[Delivery, None, PrincipalCurvatures]:
+    """The principal curvatures at one point with their directions, remembered for all panels.
+
+    ``show`` gets what there is on the way.
+    """
+    points = yield from point_steps(session, view, measure)
+    clf, subject = view.clf, view.subject
+    key = ("spectrum", subject.key, view.index, _settled(measure, clf))
+    found = session.results.get(key)
+    if found is None:
+        yield from _announced(session, "principal curvatures", seconds_needed(subject, measure))
+        steps = principal_curvatures_steps(clf, points, **measure.options(clf.dimension))
+        found = yield from _run(session, steps, "principal curvatures", show)
+        session.results.put(key, found)
+    return found
+
+
+def average_steps(
+    session: Session,
+    view: View,
+    measure: Measure,
+    count: int,
+    show: Callable[[PrincipalCurvatures], None],
+) -> Generator[Delivery, None, PrincipalCurvatures]:
+    """The principal curvatures of the first images of the set, remembered."""
+    clf, subject = view.clf, view.subject
+    count = images_averaged(session, view, count)
+    key = ("average", subject.key, count, _settled(measure, clf))
+    found = session.results.get(key)
+    if found is None:
+        seconds = count * seconds_needed(subject, measure)
+        yield from _announced(session, f"curvatures of {count} images", seconds)
+        points = yield from _points_of_many(session, subject, measure, count)
+        options = measure.options(clf.dimension, directions=False)
+        steps = principal_curvatures_steps(clf, points, **options)
+        found = yield from _run(session, steps, f"curvatures of {count} images", show)
+        found = replace(found, directions=None)  # nobody asks for them, and they are large
+        session.results.put(key, found)
+    return found
+
+
+def images_averaged(session: Session, view: View, count: int) -> int:
+    """How many images there are to average over: the first ones, and none added by hand."""
+    added = len(session.added.get(view.subject.images_name, ()))
+    return max(1, min(count, len(view.subject.images) - added))
+
+
+def _points_of_many(
+    session: Session, subject: Subject, measure: Measure, count: int
+) -> Generator[Delivery, None, BoundaryPoints]:
+    key = ("points", subject.key, count, measure.point)
+    found = session.results.get(key)
+    if found is None:
+        clock = TimeLeft()
+        for found in nearest_boundary_steps(
+            subject.clf, subject.images.images[:count], effort=POINTS[measure.point]
+        ):
+            message = f"boundary points of {count} images: {clock.describe(found.progress)}"
+            yield partial(session.report, found.progress, message)
+        session.results.put(key, found)
+    if not bool(found.converged.any()):
+        raise ValueError(
+            f"No boundary was reached from any of the first {count} images, so there is no "
+            "curvature to average."
+        )
+    return found
+
+
+def _run(
+    session: Session,
+    steps: Any,
+    what: str,
+    show: Callable[[PrincipalCurvatures], None],
+) -> Generator[Delivery, None, PrincipalCurvatures]:
+    clock, drawn, found = TimeLeft(), -math.inf, None
+    for found in steps:
+        done = found.progress.fraction
+        known = bool(found.values.isfinite().any())
+        if known and done < 1.0 and time.monotonic() - drawn > _DRAWING_SECONDS:
+            yield partial(show, found)
+            drawn = time.monotonic()
+        message = clock.describe(Progress(done, what))
+        yield partial(session.report, found.progress, message)
+    assert found is not None  # there is at least one step
+    return found
+
+
+def _announced(session: Session, what: str, seconds: float) -> Generator[Delivery, None, None]:
+    message = what
+    if seconds > LONG_SECONDS:
+        message = f"{what}: this may take about {_duration(seconds)}; Cancel stops it"
+    yield partial(session.report, Progress(0.0, message), message)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _settled(measure: Measure, clf: Classifier) -> tuple[Any, ...]:
+    """Equal for measures that mean the same on a network."""
+    taken = measure.taken(clf)
+    return taken, measure.step, measure.count(clf.dimension), measure.point
