@@ -31,6 +31,7 @@ __all__ = [
     "Tile",
     "blank_chart",
     "chart_layers",
+    "check_sizes",
     "decades",
     "padded",
 ]
@@ -163,9 +164,7 @@ class Canvas:
             If a size is not a positive number, or too small for the plot and its texts.
         """
         look = theme_named(theme)
-        for name, value in (("width", width), ("height", height), ("font_size", font_size)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number, got {value!r}")
+        check_sizes(width, height, font_size)
         font = pixels(font_size)
         width = _DEFAULT_WIDTH if width is None else width
         room = width - 1.4 * font
@@ -228,6 +227,19 @@ class Canvas:
                 middle = self.size[0] - gap - needed / 2
                 return text, "center", (middle - self.left) / self.wide
         return texts[-1], "right" if place < 0.5 else "left", place
+
+
+def check_sizes(width: float | None, height: float | None, font_size: float) -> None:
+    """Refuse sizes that are none.
+
+    Raises
+    ------
+    ValueError
+        If one is not a positive number.
+    """
+    for name, value in (("width", width), ("height", height), ("font_size", font_size)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def blank_chart(theme: str = "light", *, font_size: float = 9.0) -> go.Figure:

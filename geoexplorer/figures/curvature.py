@@ -18,7 +18,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from geoexplorer.figures.chart import blank_chart
+from geoexplorer.figures.chart import blank_chart, check_sizes
 from geoexplorer.figures.curvature_by_step import by_step_layers
 from geoexplorer.figures.curvature_density import density_layers
 from geoexplorer.figures.curvature_histogram import histogram_layers
@@ -26,7 +26,9 @@ from geoexplorer.figures.curvature_points import mean_layers, normal_layers
 from geoexplorer.figures.curvature_profile import profile_layers, value_at
 from geoexplorer.figures.curvature_summary import Band, check_band, compared
 from geoexplorer.figures.direction_images import directions_layers
+from geoexplorer.figures.index_axis import IndexAxis
 from geoexplorer.figures.layers import Layers, apply
+from geoexplorer.figures.scales import check_scale
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
@@ -55,7 +57,7 @@ def principal_layers(
     compare: Mapping[str, PrincipalCurvatures] | None = None,
     name: str | None = None,
     band: Band = (0.1, 0.9),
-    scale: str = "linear",
+    axis: str = "linear",
     index: str = "linear",
     ends: int | None = None,
     selected: int | None = None,
@@ -85,8 +87,8 @@ def principal_layers(
         What the result itself is called beside them; the network's name by default.
     band
         The two quantiles over the points that the band of a profile spans.
-    scale
-        Of the axis of curvatures: ``"linear"``, or ``"symlog"``, which opens up the neighbourhood
+    axis
+        Of the curvatures: ``"linear"``, or ``"symlog"``, which opens up the neighbourhood
         of zero.
     index
         Of a profile: ``"linear"``, or ``"log"``, logarithmic from both ends.
@@ -131,17 +133,33 @@ def principal_layers(
         accepted = ", ".join(map(repr, VIEWS))
         raise ValueError(f"view must be one of {accepted}, got {view!r}")
     check_band(band)
+    check_scale(axis)
     results = compared(curvatures, compare, name)
+    IndexAxis.of(list(results.values()), ends, index)
+    _check_selected(selected, curvatures.values.shape[1])
+    if view == "directions" and compare:
+        raise ValueError("compare must be None for view='directions', which shows one result")
+    check_sizes(width, height, font_size)
     sizes = {"theme": theme, "width": width, "height": height, "font_size": font_size}
     texts: dict[str, Any] = {"class_names": class_names, "title": title, "caption": caption}
     if view == "histogram":
-        return histogram_layers(results, scale=scale, sizes=sizes, **texts)
+        return histogram_layers(results, axis=axis, sizes=sizes, **texts)
     if view == "directions":
         return directions_layers(curvatures, ends=ends, sizes=sizes, **texts)
     return profile_layers(
-        results, band=band, scale=scale, index=index, ends=ends, selected=selected, sizes=sizes,
+        results, band=band, axis=axis, index=index, ends=ends, selected=selected, sizes=sizes,
         **texts,
     )  # fmt: skip
+
+
+def _check_selected(selected: int | None, count: int) -> None:
+    if selected is None:
+        return
+    whole = isinstance(selected, int) and not isinstance(selected, bool)
+    if not whole or not -count <= selected < count:
+        raise ValueError(
+            f"selected must be a column of the {count} values, 0 to {count - 1}, got {selected!r}"
+        )
 
 
 def _figure_of(layers: Callable[..., Layers]) -> Callable[..., go.Figure]:

@@ -45,7 +45,7 @@ def by_step_layers(
     compare: Mapping[str, CurvatureByStep] | None = None,
     name: str | None = None,
     band: Band = (0.1, 0.9),
-    scale: str = "linear",
+    axis: str = "linear",
     class_names: Sequence[str] | None = None,
     theme: str = "light",
     width: float | None = None,
@@ -67,7 +67,7 @@ def by_step_layers(
         The same directions by other methods, by their names.
     name
         What the result itself is called beside them; its method by default.
-    band, scale, class_names, theme, width, height, font_size, title, caption
+    band, axis, class_names, theme, width, height, font_size, title, caption
         As for principal curvatures.
 
     Raises
@@ -92,7 +92,7 @@ def by_step_layers(
         for key, result in results.items()
     }
     every = [spread for rows in spreads.values() for spread in rows]
-    measure = scale_for(scale, np.concatenate([spread.mean for spread in every]))
+    measure = scale_for(axis, np.concatenate([spread.mean for spread in every]))
     places = measure.place(np.concatenate([np.concatenate([s.low, s.high]) for s in every]))
     places = places[np.isfinite(places)]
     low, high = padded(min([0.0, *places]), max([0.0, *places]))

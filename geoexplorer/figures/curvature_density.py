@@ -98,6 +98,11 @@ def density_layers(
     single = " and ".join(number(value, 2) for value in dict.fromkeys(singles))
     reading += [f"each curvature a bell of width {number(wide, 2)}, by itself {single} high"]
     reading += sign_words(list(results.values()), class_names)
+    for key, result in zip(own, results.values(), strict=True):
+        noise = result.noise[result.noise.isfinite()].double()
+        if len(noise) and float(noise.quantile(0.5)) > 0:
+            words = f"noise of the probes, {float(noise.quantile(0.5)):.0%} of G v, widens it"
+            reading.append(words if one else f"{key}: {words}")
     reading += caption_words(results, own)
     canvas = Canvas.around(
         theme=theme,

@@ -33,14 +33,14 @@ def histogram_layers(
     *,
     sizes: Mapping[str, Any],
     class_names: Sequence[str] | None,
-    scale: str,
+    axis: str,
     title: bool,
     caption: bool,
 ) -> Layers:
     """The view ``"histogram"``; for the arguments see ``principal_figure``."""
     pooled = [result.values.double().numpy().ravel() for result in results.values()]
     pooled = [values[np.isfinite(values)] for values in pooled]
-    measure = scale_for(scale, np.concatenate(pooled))
+    measure = scale_for(axis, np.concatenate(pooled))
     facts, own = common_and_own(results)
     names = list(own)
     one = len(results) == 1

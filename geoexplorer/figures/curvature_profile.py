@@ -44,7 +44,7 @@ def profile_layers(
     sizes: Mapping[str, object],
     class_names: Sequence[str] | None,
     band: Band,
-    scale: str,
+    axis: str,
     index: str,
     ends: int | None,
     selected: int | None,
@@ -53,14 +53,14 @@ def profile_layers(
 ) -> Layers:
     """The view ``"profile"``; for the arguments see ``principal_figure``."""
     first = next(iter(results.values()))
-    axis = IndexAxis.of(list(results.values()), ends, index)
-    placed = [axis.placed(result) for result in results.values()]
+    indices = IndexAxis.of(list(results.values()), ends, index)
+    placed = [indices.placed(result) for result in results.values()]
     spreads = [
         Spread.of(result.values.double().numpy()[:, place.columns], band)
         for result, place in zip(results.values(), placed, strict=True)
     ]
     shown = np.concatenate([np.concatenate([s.mean, s.low, s.high]) for s in spreads])
-    measure = scale_for(scale, np.concatenate([spread.mean for spread in spreads]))
+    measure = scale_for(axis, np.concatenate([spread.mean for spread in spreads]))
     facts, own = common_and_own(results)
     names = list(own)
     many = any(len(result) > 1 for result in results.values())
@@ -69,7 +69,7 @@ def profile_layers(
         heading.append(side_words(first, class_names))
     canvas = Canvas.around(
         heading=heading if title else (),
-        caption=[*_reading(results, own, axis, band, many, class_names), *measure.words]
+        caption=[*_reading(results, own, indices, band, many, class_names), *measure.words]
         if caption
         else (),
         key=names if len(results) > 1 else (),
@@ -84,7 +84,7 @@ def profile_layers(
         x, mean = _broken(place, place.x), _broken(place, measure.place(spread.mean))
         several = len(list(results.values())[number_]) > 1
         dense = len(place.x) * _SPARSE * canvas.font > canvas.wide
-        plain = scale == "linear" and axis.ends is None and index == "linear" and axis.shared
+        plain = axis == "linear" and indices.ends is None and index == "linear" and indices.shared
         texts = None
         if not plain and len(place.x) <= _MOST_TEXTS:
             texts = _broken_texts(place, spread.mean)
@@ -100,19 +100,19 @@ def profile_layers(
                 name=names[number_] if len(results) > 1 else "",
                 low=_broken(place, measure.place(spread.low)) if several else None,
                 high=_broken(place, measure.place(spread.high)) if several else None,
-                bound=(axis.window, (level, level)) if inside else None,
+                bound=(indices.window, (level, level)) if inside else None,
                 hover="κ %{x:,} = %{y:.4g}" if plain else "%{text}" if texts else None,
                 texts=texts,
             )
         )
-    labels = _bound_labels(bounds, curves, axis, measure, (low, high), canvas)
+    labels = _bound_labels(bounds, curves, indices, measure, (low, high), canvas)
     mark = None
     if selected is not None:
-        mark = _mark(first, selected, axis, measure, spreads[0], placed[0], canvas)
-        labels = [_clear_of(label, mark, axis, (low, high), canvas) for label in labels]
+        mark = _mark(first, selected, indices, measure, spreads[0], placed[0], canvas)
+        labels = [_clear_of(label, mark, indices, (low, high), canvas) for label in labels]
     return chart_layers(
         canvas,
-        Axis(axis.window, axis.titles, ticks=axis.ticks(canvas.wide, canvas.font)),
+        Axis(indices.window, indices.titles, ticks=indices.ticks(canvas.wide, canvas.font)),
         Axis(
             (low, high),
             AXIS_TITLES,
@@ -214,11 +214,6 @@ def _mark(
     canvas: Canvas,
 ) -> Label:
     count = result.values.shape[1]
-    whole = isinstance(selected, int) and not isinstance(selected, bool)
-    if not whole or not -count <= selected < count:
-        raise ValueError(
-            f"selected must be a column of the {count} values, 0 to {count - 1}, got {selected!r}"
-        )
     column = selected % count
     at = np.flatnonzero(place.columns == column)
     if len(at):

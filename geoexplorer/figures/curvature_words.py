@@ -109,4 +109,6 @@ def class_name(label: int, class_names: Sequence[str] | None) -> str:
     """A class's name, or its number without names."""
     if label < 0:
         return "?"
+    if class_names is not None and label >= len(class_names):
+        raise ValueError(f"class_names must name class {label}, got {len(class_names)} names")
     return str(label) if class_names is None else escaped(class_names[label])

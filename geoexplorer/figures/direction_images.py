@@ -48,8 +48,6 @@ def directions_layers(
             "view='directions' needs the directions, which these curvatures do not have: "
             "measure them with directions=True or with k="
         )
-    if ends is not None and (isinstance(ends, bool) or not isinstance(ends, int) or ends < 1):
-        raise ValueError(f"ends must be a positive integer or None, got {ends!r}")
     font = pixels(sizes.get("font_size", 9.0))
     look = theme_named(sizes.get("theme", "light"))
     rows = np.flatnonzero(known_rows(curvatures).numpy())[:_MOST_ROWS].tolist()

@@ -157,7 +157,8 @@ class IndexAxis:
         first = [(float(n), f"{n:,}") for n in inward]
         named = [f"{total + 1 - n:,}" if self.shared else _from_end(n) for n in other]
         first.append((self.middle, "⋯"))
-        return [*first, *((float(high - n), text) for n, text in zip(other, named, strict=True))]
+        last = [(float(high - n), text) for n, text in zip(other, named, strict=True)]
+        return [*first, *last[::-1]]
 
     def _log_ticks(self, least: float) -> list[tuple[float, str]]:
         low, high = self.window

@@ -242,7 +242,7 @@ def _axis(
         "anchor": anchor,
         "showticklabels": named,
         "tick0": 0,
-        "dtick": round_step(ends[1] - ends[0], length / (3.2 * font)),
+        "dtick": round_step(ends[1] - ends[0], length / (2.4 * font)),
         "constrain": "domain",
         "tickangle": 0,
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from geoexplorer.figures.text import number
 
-__all__ = ["SCALES", "Scale", "scale_for"]
+__all__ = ["SCALES", "Scale", "check_scale", "scale_for"]
 
 SCALES = ("linear", "symlog")
 _DECADES = 4  # at most, from the linear part to the largest value
@@ -67,6 +67,19 @@ class Scale:
         return [] if self.unit is None else [f"κ axis linear up to ±{number(self.unit)}, then log"]
 
 
+def check_scale(name: str) -> None:
+    """Refuse a name that is no scale's.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if name not in SCALES:
+        accepted = ", ".join(map(repr, SCALES))
+        raise ValueError(f"axis must be one of {accepted}, got {name!r}")
+
+
 def scale_for(name: str, curvatures: np.ndarray) -> Scale:
     """The scale of that name for these values.
 
@@ -83,9 +96,7 @@ def scale_for(name: str, curvatures: np.ndarray) -> Scale:
     >>> scale_for("symlog", np.array([0.02, -0.03, 4.0])).unit
     0.01
     """
-    if name not in SCALES:
-        accepted = ", ".join(map(repr, SCALES))
-        raise ValueError(f"scale must be one of {accepted}, got {name!r}")
+    check_scale(name)
     if name == "linear":
         return Scale(None)
     sizes = np.abs(curvatures[np.isfinite(curvatures)])
