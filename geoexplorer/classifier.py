@@ -205,7 +205,7 @@ class Classifier:
         """Those of them that the calling thread has made."""
         return getattr(self._of_thread, "cost", Cost())
 
-    @property
+    @cached_property
     def preprocessing(self) -> dict[str, tuple[float, ...]]:
         """The bounds, and the mean and standard deviation of each channel used inside."""
         buffers = dict(self.module[0].named_buffers())

@@ -118,7 +118,7 @@ class Recorder:
             options=self._options,
             device=", ".join(map(str, clf.devices)),
             dtype=str(clf.dtype),
-            preprocessing=clf.preprocessing,
+            preprocessing=dict(clf.preprocessing),
             cost=self._cost + (clf.thread_cost - self._resumed_cost),
             seconds=self._seconds + (time.monotonic() - self._resumed),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
