@@ -294,7 +294,7 @@ def chart_layers(
         {"visible": True, "source": tile.source, "x": tile.x, "y": tile.y,
          "sizex": tile.width, "sizey": tile.height} for tile in tiles
     ]  # fmt: skip
-    unused: dict[str, Any] = {"visible": False, "source": None}
+    unused: dict[str, Any] = {"visible": False}
     images += [unused] * (MOST_TILES - len(images))
     up = _fitting(y.titles, canvas.tall, canvas.font)
     across = _fitting(x.titles, canvas.wide, canvas.font)

@@ -41,10 +41,15 @@ def apply(figure: go.Figure, layers: Layers, *, move: bool = True) -> None:
     """
     with figure.batch_update():
         for trace, values in zip(figure.data, layers.traces, strict=True):
-            trace.update(values)
+            if _shows(values["x"]) or _shows(trace.x):  # plotly takes milliseconds for each
+                trace.update(values)
         figure.layout.update(layers.layout)
         if figure.layout.template != layers.template:
             figure.layout.template = layers.template
         if move:
             across, up = layers.window
             figure.layout.update(xaxis={"range": across}, yaxis={"range": up})
+
+
+def _shows(x: Any) -> bool:
+    return x is not None and len(x) > 0
