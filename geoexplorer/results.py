@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import geoexplorer
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
@@ -251,18 +252,11 @@ def _plain(value: Any) -> Any:
 @cache
 def _versions() -> dict[str, str]:
     return {
-        "geoexplorer": _own_version(),
+        "geoexplorer": geoexplorer.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("geoexplorer")
-    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
