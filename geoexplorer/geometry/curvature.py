@@ -133,7 +133,8 @@ def principal_curvatures(
         smoothed with them.
     step
         h, an l2 length in pixel values, for the methods that have one; by default the authors',
-        10 √d (hi - lo) / 512, and a tenth of it for central differences without kinks.
+        10 √d (hi - lo) / 512, and a tenth of it without kinks, where there is a limit to come
+        near to.
     at
         Measured at x + at r, on the level set of F through that point; 1 is the boundary point.
     directions

@@ -27,7 +27,7 @@ __all__ = [
     "mean_curvature_steps",
 ]
 
-_PROBES_TOGETHER = 64  # at a point
+_PROBES_TOGETHER = 32  # at a point
 _POINTS_TOGETHER = 16
 _NEARLY = 0.999  # of the work, before the final result
 _NOISE_VECTORS = 2
@@ -257,7 +257,7 @@ def _sampled_steps(
     """Curvatures ``(n, m)`` along a random orthonormal frame of tangents, more at each step."""
     frame = orthonormal(random_block(probes, operators.dimension, generator, operators.like))
     sampled = operators.like.new_zeros(operators.count, 0)
-    for together in slices(probes, min(_PROBES_TOGETHER, operators.vectors_at_once)):
+    for together in slices(probes, _PROBES_TOGETHER):
         part = frame[:, together].expand(operators.count, -1, -1)
         sampled = torch.cat([sampled, (part * operators.apply(part)).sum(2)], dim=1)
         yield sampled

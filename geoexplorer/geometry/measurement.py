@@ -24,7 +24,7 @@ from geoexplorer.geometry.operators import (
     default_step,
 )
 from geoexplorer.geometry.smoothing import SmoothedHessians
-from geoexplorer.jobs import HasProgress
+from geoexplorer.jobs import HasProgress, check_cancelled
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = [
@@ -190,6 +190,7 @@ def news(steps: Iterator[R]) -> Iterator[R]:
     """Those of the steps that bring enough progress to be worth a look, and the last one."""
     shown = 0.0
     for result in steps:
+        check_cancelled()
         fraction = result.progress.fraction
         if fraction >= 1.0 or fraction >= shown + _LEAST_NEWS:
             shown = fraction
@@ -263,7 +264,7 @@ def _step_of(clf: Classifier, method: str, step: float | None) -> float:
         return 0.0
     if step is not None:
         return float(step)
-    if method == "smoothed" or has_kinks(clf):
+    if has_kinks(clf):
         return default_step(clf)
     low, high = clf.bounds
     least = _LEAST_SECANT * (high - low) if method == "secant" else 0.0

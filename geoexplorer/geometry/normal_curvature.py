@@ -41,7 +41,7 @@ _SCALED = ("central_difference", "smoothed", "secant")  # methods that have a st
 _PARALLEL = 1e-4
 # Steps at which curvature is measured by default, in the authors'.
 _STEPS = tuple(2.0**exponent for exponent in range(-6, 3))
-_POINTS_TOGETHER, _DIRECTIONS_TOGETHER = 16, 64
+_POINTS_TOGETHER, _DIRECTIONS_TOGETHER = 16, 32
 _VECTORS = 8  # of the input's size, held for each direction at a point
 
 
@@ -269,7 +269,7 @@ class _Along:
         for block in self._blocks():
             rows, operators = measurement.shape_operators(block)
             given = self._directions.expand(len(measurement), -1, -1)[rows]
-            for part in slices(m, min(_DIRECTIONS_TOGETHER, operators.vectors_at_once)):
+            for part in slices(m, _DIRECTIONS_TOGETHER):
                 coordinates = operators.coordinates(given[:, part].to(operators.like))
                 coordinates = coordinates / coordinates.norm(dim=2, keepdim=True)
                 self._tangents[rows, part] = operators.lift(coordinates).cpu()
@@ -315,9 +315,14 @@ def _read(
         raise TypeError(f"directions must hold floating-point numbers, got {directions.dtype}")
     n, shape = len(boundary), tuple(clf.input_shape)
     given = tuple(directions.shape)
-    while directions.ndim < 5:
-        directions = directions[None]
-    if directions.shape[2:] != shape or len(directions) not in (1, n) or directions.numel() == 0:
+    if 3 <= directions.ndim < 5:
+        directions = directions[(None,) * (5 - directions.ndim)]
+    if (
+        directions.ndim != 5
+        or directions.shape[2:] != shape
+        or len(directions) not in (1, n)
+        or directions.numel() == 0
+    ):
         raise ValueError(
             f"directions must have shape (m, {', '.join(map(str, shape))}), one for all of the {n} "
             f"points, or ({n}, m, {', '.join(map(str, shape))}), got {given}"

@@ -190,7 +190,7 @@ class ShapeOperators:
         """Vectors that are best applied together, at all points."""
         clf = self._hessians.sets.clf
         fitting = clf.memory // (8 * self.normals.shape[1] * self.normals.element_size())
-        quick = max(clf.chunk_size, min(_PRODUCTS_AT_ONCE, 16 * clf.chunk_size))
+        quick = max(clf.chunk_size, min(_PRODUCTS_AT_ONCE, 4 * clf.chunk_size))
         return max(1, min(quick, fitting))
 
     @property

@@ -27,17 +27,17 @@ def secant_curvatures(sets: LevelSets, normals: Tensor, tangents: Tensor, step: 
     It is looked for no farther from the tangent plane than h: beyond, it has turned by more than
     45 degrees, and one number does not describe it.
     """
-    centre = _offsets(sets, normals, torch.zeros_like(tangents[:, :1]), step)
     ahead = _offsets(sets, normals, step * tangents, step)
     behind = _offsets(sets, normals, -step * tangents, step)
-    return -(ahead + behind - 2 * centre) / step**2
+    return -(ahead + behind) / step**2
 
 
 def _offsets(sets: LevelSets, normals: Tensor, places: Tensor, step: float) -> Tensor:
-    """t ``(n, m)`` at which F(z + place + t n) = 0, the smallest in size that a bracket holds."""
+    """t ``(n, m)`` at which F(z + place + t n) = F(z), within the first bracket that holds one."""
+    level = _levels(sets, torch.zeros_like(places[:, :1]))
 
     def levels(t: Tensor) -> Tensor:
-        return _levels(sets, places + t[..., None] * normals[:, None])
+        return _levels(sets, places + t[..., None] * normals[:, None]) - level
 
     reach = torch.full_like(places[..., 0], step * _FIRST_REACH)
     low, high = -reach, reach

@@ -172,7 +172,6 @@ def extreme_steps(
     room = _room(operators, wanted)
     added = wanted if noisy else _BLOCK  # a noisy product of many vectors costs one of few
     limit = _MOST_EXPANSIONS * wanted if noisy else _MOST_PRODUCTS + _MOST_PRODUCTS_EACH * wanted
-    limit = min(dimension, limit)
     block = orthonormal(random_block(wanted, dimension, generator, like).expand(n, -1, -1))
     basis = products = like.new_zeros(n, 0, dimension)
     spent = 0
@@ -206,7 +205,7 @@ def extreme_steps(
         yield settled.ends(asked)
         if complete:
             return
-        if basis.shape[1] + added > room:
+        if room < dimension and basis.shape[1] + added > room:
             basis, products = vectors, images
         worst = residuals.topk(min(added, wanted, dimension - basis.shape[1]), dim=1).indices
         block = errors.gather(1, worst[..., None].expand(-1, -1, dimension))
