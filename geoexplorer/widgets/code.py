@@ -7,10 +7,11 @@ from typing import Any
 
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
+from geoexplorer.widgets.curvatures import POINTS, Measure
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
 
-__all__ = ["section_script"]
+__all__ = ["curvature_script", "principal_name", "section_script"]
 
 
 def section_script(
@@ -51,8 +52,91 @@ def section_script(
         f"figure = section.figure({_arguments(figure_options)})",
         "figure.show()",
     ]
+    return _script(session, view, body)
+
+
+def curvature_script(
+    session: Session,
+    view: View,
+    measure: Measure,
+    show: str,
+    *,
+    rank: int,
+    images: int,
+    by_step: Mapping[str, Any],
+    figure_options: Mapping[str, Any],
+) -> str:
+    """A script that measures curvature and draws one of the curvature panel's views.
+
+    Parameters
+    ----------
+    session, view, measure
+        What is measured, and how.
+    show
+        ``"profile"``, ``"average"``, ``"step"`` or ``"boundary"``.
+    rank
+        Of the direction that it is about.
+    images
+        Averaged over.
+    by_step
+        Options of ``curvature_by_step``.
+    figure_options
+        Of the figure.
+    """
+    effort = POINTS[measure.point]
+    found = "" if effort == "interactive" else f", effort={effort!r}"
+    dimension = view.clf.dimension
+    arguments = _call("clf, boundary", measure.options(dimension))
+    options = {name: repr(value) for name, value in figure_options.items()}
+    if "class_names" in options:
+        options["class_names"] = "clf.class_names"
+    body = [
+        f"boundary = gx.nearest_boundary(clf, x{found})",
+        f"curvatures = gx.principal_curvatures({arguments})",
+    ]
+    shown = "curvatures"
+    if show == "average":
+        shown = "average"
+        options["compare"] = "{'this image': curvatures}"
+        arguments = _call("clf, several", measure.options(dimension, directions=False))
+        body += [
+            f"several = gx.nearest_boundary(clf, images.images[:{images}]{found})",
+            f"average = gx.principal_curvatures({arguments})",
+        ]
+    elif show in ("step", "boundary"):
+        name = repr(principal_name(rank))
+        body += [
+            f"along = directions.given(curvatures.direction({rank}).vector, {name})",
+            "tangents = [along, directions.random_tangent(boundary)]",
+        ]
+        if show == "step":
+            shown = "by_step"
+            arguments = _call("clf, boundary, tangents", by_step)
+            body.append(f"by_step = gx.curvature_by_step({arguments})")
+        else:
+            shown = "sections"
+            arguments = _call("clf, boundary, tangents", measure.scale())
+            body.append(f"sections = gx.normal_sections({arguments})")
+    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
+    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+
+
+def principal_name(rank: int) -> str:
+    """What a principal direction is called where its curvature stands beside it.
+
+    Examples
+    --------
+    >>> principal_name(-1)
+    'principal direction −1'
+    """
+    return f"principal direction {rank}".replace("-", "−")
+
+
+def _script(session: Session, view: View, body: list[str]) -> str:
     text = "\n".join([*_subject_lines(session, view), *body])
-    imports = ["import geoexplorer as gx", "from geoexplorer.geometry import directions"]
+    imports = ["import geoexplorer as gx"]
+    if "directions." in text:
+        imports.append("from geoexplorer.geometry import directions")
     if "torch." in text:
         imports = ["import base64", "", "import torch", "", *imports]
     return "\n".join([*imports, "", text, ""])
@@ -80,6 +164,10 @@ def _subject_lines(session: Session, view: View) -> list[str]:
 
 def _argument(name: str, expression: str) -> str:
     return f"{name}={expression}" if name.isidentifier() else f"**{{{name!r}: {expression}}}"
+
+
+def _call(first: str, options: Mapping[str, Any]) -> str:
+    return ", ".join([first, *(f"{name}={value!r}" for name, value in options.items())])
 
 
 def _arguments(options: Mapping[str, Any]) -> str:

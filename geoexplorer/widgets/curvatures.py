@@ -24,10 +24,13 @@ __all__ = [
     "POINTS",
     "SPECTRA",
     "Measure",
+    "announced",
     "average_steps",
+    "default_factor",
     "images_averaged",
     "point_steps",
     "seconds_needed",
+    "seconds_words",
     "spectrum_steps",
 ]
 
@@ -44,7 +47,8 @@ _DRAWING_SECONDS = 0.3
 _SEARCHED = {"smoothed": 3500, "central_difference": 1500, "autograd": 500}
 _LEAST_PROBES = 4096  # gradients of a smoothed matrix at least
 # What a gradient of many images takes, an image, in forward passes of one image.
-_GRADIENT = 0.7
+_GRADIENT = 0.4
+_WITHOUT_KINKS = 0.1  # as measurement.py takes it for differences
 _EIGENVALUES = 1e-10  # seconds of an eigendecomposition, over d³
 
 
@@ -141,7 +145,7 @@ def spectrum_steps(
     key = ("spectrum", subject.key, view.index, _settled(measure, clf))
     found = session.results.get(key)
     if found is None:
-        yield from _announced(session, "principal curvatures", seconds_needed(subject, measure))
+        yield from announced(session, "principal curvatures", seconds_needed(subject, measure))
         steps = principal_curvatures_steps(clf, points, **measure.options(clf.dimension))
         found = yield from _run(session, steps, "principal curvatures", show)
         session.results.put(key, found)
@@ -162,7 +166,7 @@ def average_steps(
     found = session.results.get(key)
     if found is None:
         seconds = count * seconds_needed(subject, measure)
-        yield from _announced(session, f"curvatures of {count} images", seconds)
+        yield from announced(session, f"curvatures of {count} images", seconds)
         points = yield from _points_of_many(session, subject, measure, count)
         options = measure.options(clf.dimension, directions=False)
         steps = principal_curvatures_steps(clf, points, **options)
@@ -218,15 +222,28 @@ def _run(
     return found
 
 
-def _announced(session: Session, what: str, seconds: float) -> Generator[Delivery, None, None]:
+def default_factor(clf: Classifier, method: str) -> float:
+    """The step that a method takes by default, over the authors'."""
+    return _WITHOUT_KINKS if method == "central_difference" and not has_kinks(clf) else 1.0
+
+
+def announced(session: Session, what: str, seconds: float) -> Generator[Delivery, None, None]:
+    """Say what is going to be computed, and how long it takes where that is long."""
     message = what
     if seconds > LONG_SECONDS:
-        message = f"{what}: this may take about {_duration(seconds)}; Cancel stops it"
+        message = f"{what}: this may take {seconds_words(seconds)}; Cancel stops it"
     yield partial(session.report, Progress(0.0, message), message)
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+def seconds_words(seconds: float) -> str:
+    """A duration for a person.
+
+    Examples
+    --------
+    >>> seconds_words(12.3), seconds_words(150)
+    ('about 12 s', 'about 2 min')
+    """
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
 
 
 def _settled(measure: Measure, clf: Classifier) -> tuple[Any, ...]:

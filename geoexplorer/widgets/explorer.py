@@ -118,10 +118,12 @@ class Explorer(ipywidgets.VBox):
         host = Host(
             session=self.session, worker=self.worker, errors=self.errors, refresh=self.refresh,
             report=self._report, pick=self._pick, theme=self.theme, painted=self._painted,
+            open_panel=self._open_panel,
         )  # fmt: skip
         self.panels: dict[str, Panel] = {panel.key: panel(host) for panel in panels}
         self._stale = set(self.panels)
         self._active = next(iter(self.panels))
+        self.panel.opened()
         super().__init__([self.page, self.header, self._tabs(), self.errors, self.footer])
         self._closed = False
         self.add_class("gx-explorer")
@@ -426,14 +428,28 @@ class Explorer(ipywidgets.VBox):
         for panel in self.panels.values():
             panel.theme_changed()
 
+    def _open_panel(self, key: str, values: Mapping[str, Any]) -> None:
+        panel = self.panels[key]
+        take = panel.restore(values)
+        self._holding = True
+        try:
+            panel.selection_changed()
+            take()
+            self._show_panel(key)
+        finally:
+            self._holding = False
+        self._compute()
+
     def _show_panel(self, key: str) -> None:
         if len(self.panels) > 1:
             self._tab_bar.selected_index = list(self.panels).index(key)
         self._active = key
+        self.panel.opened()
 
     @guarded
     def _tab_changed(self, change: Any) -> None:
         self._active = list(self.panels)[change["new"]]
+        self.panel.opened()
         if self._active in self._stale:
             self._compute()
 

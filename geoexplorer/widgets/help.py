@@ -89,8 +89,8 @@ TERMS = {
     ),
     "principal curvature": (
         "How strongly the boundary bends at z, in each of d − 1 directions at right angles to each "
-        "other. They are the eigenvalues of the shape operator G; 1/|κ| is the radius of the circle "
-        "that fits.",
+        "other. They are the eigenvalues of the shape operator G; 1/|κ| is the radius of the "
+        "circle that fits.",
         "G = P H P / ‖∇F‖,  P = I − n nᵀ,  H = ∇²F(z)",
     ),
     "normal curvature": (
@@ -101,9 +101,9 @@ TERMS = {
     ),
     "method": (
         "“autograd” is exact, for networks without kinks such as ReLU or max-pooling; “central "
-        "differences” compares gradients at z ± h v, as the authors' code does; “smoothed” averages "
-        "F over Gaussian noise first, and so is sound where there are kinks. “auto” takes autograd "
-        "without kinks and smoothed with them.",
+        "differences” compares gradients at z ± h v, as the authors' code does; “smoothed” "
+        "averages F over Gaussian noise first, and so is sound where there are kinks. “auto” takes "
+        "autograd without kinks and smoothed with them.",
         "Hv ≈ (∇F(z + hv) − ∇F(z − hv)) / 2h,  H<sub>σ</sub> = ∇²(F ∗ N(0, σ²)),  σ = h/√d",
     ),
     "step h": (

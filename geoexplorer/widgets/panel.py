@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +31,8 @@ class Host:
     pick: Callable[[Callable[[int], None] | None], None]  # gets the next image clicked
     theme: Callable[[], str]  # "light" or "dark"
     painted: Callable[[], None]  # something new is on the screen; for the timings
+    # Brings another panel into view, by its key, with some of its choices.
+    open_panel: Callable[[str, Mapping[str, Any]], None]
 
 
 class Panel(ABC):
@@ -70,6 +72,9 @@ class Panel(ABC):
     def file_stem(self) -> str:
         """What a file with the figure is called, without its ending."""
         return self.key
+
+    def opened(self) -> None:  # noqa: B027
+        """It comes into view; what takes time to make may have waited for this."""
 
     def selection_changed(self) -> None:  # noqa: B027  (a panel may have nothing to forget)
         """Forget what belongs to the image that was looked at before."""

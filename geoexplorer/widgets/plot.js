@@ -88,8 +88,13 @@ function render({ model, el }) {
   }
 
   function key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (model.get("stops")) {
+      go(event);
+      return;
+    }
     const [x, y] = axes() ?? [];
-    if (!x || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!x) return;
     const width = x.range[1] - x.range[0], height = y.range[1] - y.range[0];
     const step = event.shiftKey ? 0.1 : 0.02;
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -108,6 +113,16 @@ function render({ model, el }) {
     } else if (event.key === "0" || event.key === "Home") {
       model.send({ kind: "reset" });
     } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // From one stop on a curve to the next, or to either end.
+  function go(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key], end = { Home: -1, End: 1 }[event.key];
+    if (by) model.send({ kind: "step", by: event.shiftKey ? 10 * by : by });
+    else if (end) model.send({ kind: "step", by: null, end });
+    else return;
     event.preventDefault();
     event.stopPropagation();
   }

@@ -50,17 +50,22 @@ class Ears(anywidget.AnyWidget):
 
     ``heard`` gets one mapping an event, with its ``kind``: ``point`` and ``click`` (with x and y
     in data coordinates; a click also has its ``reach``), ``leave``, ``escape``, ``zoom`` (x, y,
-    factor), ``reset``. After a ``point`` or ``leave``, no further one comes before
+    factor), ``reset``. Where there are ``stops`` on a curve, the keys left and right give ``step``
+    with ``by`` -1 or 1, ten times that with Shift, and Home and End with ``by`` None and their
+    ``end``, in place of all other keys. After a ``point`` or ``leave``, no further one comes before
     :meth:`answer` was called.
     """
 
     _esm = read_asset("plot.js")
 
     label = traitlets.Unicode().tag(sync=True)
+    stops = traitlets.Bool(False).tag(sync=True)  # whether keys go from one to the next
     size = traitlets.List([600, 440]).tag(sync=True)  # CSS pixels that the figure may take
 
-    def __init__(self, *, label: str, heard: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__(label=label)
+    def __init__(
+        self, *, label: str, heard: Callable[[dict[str, Any]], None], stops: bool = False
+    ) -> None:
+        super().__init__(label=label, stops=stops)
         self._heard = heard
         self.on_msg(self._receive)
 

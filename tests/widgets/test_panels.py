@@ -5,6 +5,7 @@ import traitlets
 
 from geoexplorer.widgets.panel import Panel
 from geoexplorer.widgets.panels import PANELS
+from geoexplorer.widgets.panels.cross_section import CrossSectionPanel
 from geoexplorer.widgets.state import Choice
 
 
@@ -41,7 +42,7 @@ class NormPanel(Panel):
 
 
 def open_both(open_explorer, **options):
-    explorer = open_explorer(panels=(*PANELS, NormPanel), **options)
+    explorer = open_explorer(panels=(CrossSectionPanel, NormPanel), **options)
     return explorer, explorer.panels["norm"]
 
 
@@ -51,7 +52,7 @@ def test_every_panel_has_a_key_and_a_title_of_its_own():
 
 
 def test_one_panel_has_no_bar_of_tabs_and_two_have_one(open_explorer):
-    alone = open_explorer()
+    alone = open_explorer(panels=(CrossSectionPanel,))
     assert not any(isinstance(child, ipywidgets.Tab) for child in alone.children)
     explorer, _ = open_both(open_explorer)
     (tabs,) = (child for child in explorer.children if isinstance(child, ipywidgets.Tab))

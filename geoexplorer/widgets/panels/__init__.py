@@ -6,7 +6,8 @@ A further panel is one more module here, with a subclass of
 
 from geoexplorer.widgets.panel import Panel
 from geoexplorer.widgets.panels.cross_section import CrossSectionPanel
+from geoexplorer.widgets.panels.curvature import CurvaturePanel
 
 __all__ = ["PANELS"]
 
-PANELS: tuple[type[Panel], ...] = (CrossSectionPanel,)
+PANELS: tuple[type[Panel], ...] = (CrossSectionPanel, CurvaturePanel)

@@ -1,0 +1,221 @@
+"""What can be chosen in the curvature panel, and its controls."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.kinks import has_kinks
+from geoexplorer.geometry.operators import default_step
+from geoexplorer.widgets.curvature_readout import METHOD_WORDS
+from geoexplorer.widgets.curvatures import (
+    METHODS,
+    POINTS,
+    SPECTRA,
+    Measure,
+    default_factor,
+    seconds_needed,
+    seconds_words,
+)
+from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.help import help_button
+from geoexplorer.widgets.quiet import Quiet
+from geoexplorer.widgets.session import LONG_SECONDS, Subject
+from geoexplorer.widgets.state import Choice
+
+__all__ = ["SHOWS", "CurvatureChoice", "CurvatureControls"]
+
+# What can be seen, by its name in the state.
+SHOWS = {
+    "profile": "profile",
+    "average": "average over images",
+    "step": "κ against h",
+    "boundary": "boundary along it",
+}
+IMAGES = (10, 30, 100)
+_EXPONENTS = -6.0, 2.0  # of 2: the smallest and the largest step, in the authors'
+_DIGITS = 4  # of a step
+
+
+class StepFactor(traitlets.TraitType[Any, Any]):
+    """The step h over the authors', or None for the one that suits the method."""
+
+    info_text = "None or a number from 1/64 to 4"
+    allow_none = True
+    default_value = None
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """A float within the limits."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        least, most = (2.0**exponent for exponent in _EXPONENTS)
+        if not number or not least <= value <= most:
+            self.error(obj, value)
+        return float(value)
+
+
+class Rank(traitlets.TraitType[Any, Any]):
+    """1, 2, … from the most positive curvature on; -1, -2, … from the most negative one."""
+
+    info_text = "a whole number other than 0"
+    default_value = -1
+
+    def validate(self, obj: Any, value: Any) -> int:
+        """A whole number."""
+        if not isinstance(value, int) or isinstance(value, bool) or value == 0:
+            self.error(obj, value)
+        return int(value)
+
+
+class CurvatureChoice(Choice):
+    """What is chosen in the curvature panel."""
+
+    show = traitlets.Enum(tuple(SHOWS), "profile").tag(state=True)
+    point = traitlets.Enum(tuple(POINTS), "nearest").tag(state=True)
+    method = traitlets.Enum(METHODS, "auto").tag(state=True)
+    factor = StepFactor().tag(state=True)
+    spectrum = traitlets.Enum(SPECTRA, "auto").tag(state=True)
+    rank = Rank().tag(state=True)
+    images = traitlets.Enum(IMAGES, 30).tag(state=True)
+
+    def measure(self, clf: Classifier) -> Measure:
+        """How curvature is to be measured on a network."""
+        measure = Measure(self.method, None, self.spectrum, self.point)
+        if self.factor is None or measure.taken(clf) == "autograd":
+            return measure
+        step = float(f"{self.factor * default_step(clf):.{_DIGITS}g}")
+        return Measure(self.method, step, self.spectrum, self.point)
+
+
+class CurvatureControls:
+    """Shows a :class:`CurvatureChoice`, and changes it when a person does."""
+
+    def __init__(self, choice: CurvatureChoice, errors: Errors) -> None:
+        self.choice, self.errors = choice, errors
+        self._showing = Quiet()
+        self._subject: Subject | None = None
+        self.views = ipywidgets.ToggleButtons(
+            options=[(text, name) for name, text in SHOWS.items()]
+        )
+        self.views.add_class("gx-views")
+        self.point = ipywidgets.Dropdown(options=[(f"{name} point", name) for name in POINTS])
+        self.method = ipywidgets.Dropdown(options=_methods(None))
+        self.factor = ipywidgets.FloatLogSlider(
+            value=1.0, base=2, min=_EXPONENTS[0], max=_EXPONENTS[1], step=0.25, readout=False,
+            tooltip="The step h, from 1/64 to 4 times the authors'",
+        )  # fmt: skip
+        self.step = ipywidgets.HTML()
+        self.default = ipywidgets.Button(
+            description="default", tooltip="Back to the step that suits the method"
+        )
+        self.spectrum = ipywidgets.Dropdown(options=[("extreme", "extreme"), ("all", "all")])
+        self.images = ipywidgets.Dropdown(options=[(f"first {n}", n) for n in IMAGES])
+        self.fields = {
+            "images": _field("Images", "average", self.images),
+            "point": _field("At", "point", self.point),
+            "method": _field("Method", "method", self.method),
+            "factor": _field("Step", "step h", self.factor, self.step, self.default),
+            "spectrum": _field("Values", "principal curvature", self.spectrum),
+        }
+        self.widget = ipywidgets.HBox(list(self.fields.values()))
+        self.widget.add_class("gx-controls")
+        for name, control in self._controls().items():
+            control.add_class(f"gx-curvature-{name}")
+            control.observe(self._chosen, "value")
+        self.default.on_click(self._to_default)
+        choice.observe(self._show, list(self._controls()))
+        self._show()
+
+    def offer(self, subject: Subject) -> None:
+        """Say what there is to choose with a network."""
+        if subject is not self._subject:
+            self._subject = subject
+            has_kinks(subject.clf)  # found out here, on the worker's thread, and remembered
+        self._show()
+
+    def _controls(self) -> dict[str, Any]:
+        return {
+            "show": self.views, "point": self.point, "method": self.method,
+            "factor": self.factor, "spectrum": self.spectrum, "images": self.images,
+        }  # fmt: skip
+
+    @guarded
+    def _chosen(self, change: Any) -> None:
+        if self._showing:
+            return
+        name = next(n for n, control in self._controls().items() if control is change["owner"])
+        setattr(self.choice, name, change["new"])
+
+    @guarded
+    def _to_default(self, _button: Any) -> None:
+        self.choice.factor = None
+
+    def _show(self, _change: Any = None) -> None:
+        choice, subject = self.choice, self._subject
+        with self._showing:
+            self.views.value = choice.show
+            self.point.value = choice.point
+            self.images.value = choice.images
+            self.fields["images"].layout.display = "" if choice.show == "average" else "none"
+            clf = None if subject is None else subject.clf
+            _set(self.method, _methods(clf), choice.method)
+            if subject is not None:
+                self._show_scale(subject)
+                self._show_spectrum(subject)
+
+    def _show_scale(self, subject: Subject) -> None:
+        choice, clf = self.choice, subject.clf
+        taken = choice.measure(clf).taken(clf)
+        exact = taken == "autograd"
+        factor = default_factor(clf, taken) if choice.factor is None else choice.factor
+        self.factor.disabled = exact
+        self.default.disabled = exact or choice.factor is None
+        if not exact:
+            self.factor.value = factor
+        words = "exact, no step" if exact else f"h = {factor * default_step(clf):.3g}"
+        self.step.value = f'<span class="gx-note gx-step">{escape(words)}</span>'
+
+    def _show_spectrum(self, subject: Subject) -> None:
+        choice, d = self.choice, subject.clf.dimension
+        options = []
+        for name in ("extreme", "all"):
+            measure = Measure(choice.method, None, name)
+            count = measure.count(d)
+            if (count is None) != (name == "all"):
+                continue  # too many dimensions for all, or too few for extremes
+            text = f"all {d - 1:,}" if count is None else f"extreme {count} + {count}"
+            seconds = seconds_needed(subject, measure)
+            options.append(
+                (f"{text}, {seconds_words(seconds)}" if seconds > LONG_SECONDS else text, name)
+            )
+        taken = "all" if Measure(spectrum=choice.spectrum).count(d) is None else "extreme"
+        _set(self.spectrum, options, taken)
+
+
+def _methods(clf: Classifier | None) -> list[tuple[str, str]]:
+    """What the methods are called; with a network, which one is taken and which one cannot be."""
+    names = {"auto": "auto", **METHOD_WORDS}
+    if clf is not None:
+        kinks = has_kinks(clf)
+        names["auto"] = f"auto: {'smoothed' if kinks else 'autograd'}"
+        if kinks:
+            names["autograd"] = "autograd (not with kinks)"
+    return [(names[name], name) for name in METHODS]
+
+
+def _set(control: ipywidgets.Dropdown, options: list[tuple[str, Any]], value: Any) -> None:
+    """New options where there are some, and the value."""
+    if control.options != tuple(options):
+        control.options = options
+    if control.value != value:
+        control.value = value
+
+
+def _field(title: str, name: str, *controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(name)}</span>')
+    field = ipywidgets.HBox([label, *controls])
+    field.add_class("gx-field")
+    return field

@@ -1,0 +1,171 @@
+"""What is known about one principal curvature: its direction, its value, how far to trust it."""
+
+from __future__ import annotations
+
+from html import escape
+
+import ipywidgets
+
+from geoexplorer.figures.rasters import image_uri, signed_uri
+from geoexplorer.figures.theme import theme_named
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.widgets.help import term
+from geoexplorer.widgets.session import View
+
+__all__ = ["METHOD_WORDS", "CurvatureReadout", "rank_of"]
+
+METHOD_WORDS = {
+    "autograd": "autograd",
+    "central_difference": "central differences",
+    "smoothed": "smoothed",
+}
+# An asymmetry above this share is more than rounding and the choice of a step make.
+_KINKED = 0.05
+# A curvature below the limit by more than this share of it is pointed out.
+_BEYOND = 1.01
+
+
+class CurvatureReadout(ipywidgets.VBox):
+    """Shows one value of :class:`PrincipalCurvatures` of one point."""
+
+    def __init__(self) -> None:
+        self.head = ipywidgets.HTML()
+        self.pictures = ipywidgets.HTML()
+        self.facts = ipywidgets.HTML()
+        super().__init__([self.head, self.pictures, self.facts])
+        self.add_class("gx-curvature-readout")
+
+    def show(
+        self,
+        view: View,
+        points: BoundaryPoints,
+        curvatures: PrincipalCurvatures,
+        column: int,
+        *,
+        point: str,
+        theme: str,
+    ) -> None:
+        """Show the value in a column; ``point`` is what the boundary point is called."""
+        self.head.value = f'<div class="gx-where">{_rank_words(curvatures, column)}</div>'
+        self.pictures.value = _pictures(view, points, curvatures, column, theme)
+        lines = [
+            *_value_lines(view, curvatures, column),
+            *_scale_lines(curvatures, points, point),
+            *_trust_lines(curvatures, column),
+            _limit_line(curvatures, column, nearest=point == "nearest"),
+        ]
+        self.facts.value = '<div class="gx-facts">' + "".join(
+            f"<div>{line}</div>" for line in lines
+        ) + "</div>"  # fmt: skip
+
+
+def rank_of(curvatures: PrincipalCurvatures, column: int) -> int:
+    """1 for the most positive value, 2 for the next, -1 for the most negative one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> one = torch.ones(1)
+    >>> ball = PrincipalCurvatures(
+    ...     values=-torch.ones(1, 4), own=0 * one.long(), other=one.long(), distances=one,
+    ...     alignment=one, method="autograd", step=0.0, at=1.0, residuals=torch.zeros(1, 4),
+    ...     converged=torch.ones(1, 4) > 0, asymmetry=0 * one, directions=None, dimension=5)
+    >>> [rank_of(ball, column) for column in range(4)]
+    [1, 2, -2, -1]
+    """
+    count = curvatures.values.shape[1]
+    return column + 1 if column < count / 2 else column - count
+
+
+def _rank_words(curvatures: PrincipalCurvatures, column: int) -> str:
+    rank, total = rank_of(curvatures, column), curvatures.dimension - 1
+    place = rank if rank > 0 else total + 1 + rank
+    end, order = "positive" if rank > 0 else "negative", abs(rank)
+    name = f"most {end}" if order == 1 else f"most {end}, number {order}"
+    return f"{name} <span class='gx-note'>({place:,} of {total:,})</span>"
+
+
+def _pictures(
+    view: View, points: BoundaryPoints, curvatures: PrincipalCurvatures, column: int, theme: str
+) -> str:
+    assert curvatures.directions is not None  # the panel asks for them
+    direction = curvatures.directions[0, column]
+    largest = float(direction.abs().max())
+    paper = theme_named(theme).paper
+    return (
+        '<div class="gx-pictures">'
+        + _figure(
+            signed_uri(direction.numpy(), largest, paper=paper, least_side=1),
+            f"its direction, ±{largest:.2g} a pixel",
+        )
+        + _figure(
+            image_uri(points.points[0].numpy(), bounds=view.clf.bounds, least_side=1),
+            f"the boundary point z, {float(points.distances[0]):.3g} from x",
+        )
+        + "</div>"
+    )
+
+
+def _figure(source: str, caption: str) -> str:
+    return (
+        f'<figure><img src="{source}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _value_lines(view: View, curvatures: PrincipalCurvatures, column: int) -> list[str]:
+    value = float(curvatures.values[0, column])
+    names = view.clf.class_names
+    own, other = (escape(names[int(each[0])]) for each in (curvatures.own, curvatures.other))
+    radius = f", radius {1 / abs(value):.3g}" if value else ""
+    if value > 0:
+        side = f"positive: region {other} bulges into {own}’s (own)"
+    elif value < 0:
+        side = f"negative: region {own} (own) bulges into {other}’s"
+    else:
+        side = f"flat between {own} (own) and {other}"
+    return [f"<b>{term('κ', 'principal curvature')} = {_number(value)}</b>{radius}", side]
+
+
+def _scale_lines(curvatures: PrincipalCurvatures, points: BoundaryPoints, point: str) -> list[str]:
+    method = term(METHOD_WORDS[curvatures.method], "method")
+    step = f", {term('h', 'step h')} = {curvatures.step:.3g}" if curvatures.step else ", no step"
+    alignment = f"{term('alignment', 'alignment')} {float(points.alignment[0]):.3f}"
+    return [f"{method}{step}", f"at {escape(point)} point, {alignment}"]
+
+
+def _trust_lines(curvatures: PrincipalCurvatures, column: int) -> list[str]:
+    largest = float(curvatures.values[0].abs().max()) or 1.0
+    share = float(curvatures.residuals[0, column]) / largest
+    good = bool(curvatures.converged[0, column])
+    asymmetry = float(curvatures.asymmetry[0])
+    if curvatures.method == "smoothed":
+        agreement = f"the two halves of the probes {term('agree', 'agreement')} to {_share(share)}"
+        return [agreement] if good else [f"{agreement}: take the value with care"]
+    if curvatures.method == "central_difference" and asymmetry > _KINKED:
+        return [
+            f"{term('asymmetry', 'asymmetry')} {_share(asymmetry)}: with kinks this matrix has no "
+            "eigenvalues in the strict sense"
+        ]
+    words = [f"{term('residual', 'residual')} {_share(share)} of the largest"]
+    if not good:
+        words.append("not converged: take the last digits with care")
+    return words
+
+
+def _limit_line(curvatures: PrincipalCurvatures, column: int, *, nearest: bool) -> str:
+    limit = -1 / float(curvatures.distances[0])
+    line = f"{term('limit', 'limit')} −1/‖r‖ = {_number(limit)}"
+    if not nearest:
+        return f"{line} <span class='gx-note'>(of nearest points)</span>"
+    below = float(curvatures.values[0, column]) < _BEYOND * limit
+    return f"{line}: κ is below it, at this scale" if below else line
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2g} %" if share >= 1e-4 else "less than 0.01 %"
