@@ -206,11 +206,11 @@ class _Settled:
             tolerance=_FINAL_TOLERANCE,
             rounds=_FINAL_ROUNDS,
         )
-        inside = part.clip(crossing.inside[:, None] * offsets)
+        inside, logits = _clear_of_rounding(part, crossing.inside, offsets, inward=True)
+        open_ = hidden(logits, part.own, part.other) <= 0
         outside, logits = _clear_of_rounding(part, crossing.outside, offsets)
         across = logits.argmax(1)
         wanted = (part.other == ANY) | (across == part.other)
-        open_ = hidden(part.logits(inside), part.own, part.other) <= 0
         reached = crossing.found & (across != part.own) & wanted & open_
         rows, across = rows[reached], across[reached]
         points = self.rays.images[rows] + outside[reached]
@@ -243,20 +243,23 @@ class _Settled:
         )
 
 
-def _clear_of_rounding(rays: Rays, outside: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Offsets just beyond the crossings, and the logits there.
+def _clear_of_rounding(
+    rays: Rays, reached: Tensor, offsets: Tensor, *, inward: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Offsets just beyond the crossings, or short of them, and the logits there.
 
     As little beyond as makes the class there not depend on rounding, which changes with the
     batch a point is evaluated in; near the boundary of a network that is far from zero that is
     more than the rounding of the offset itself.
     """
-    start = torch.where(outside.isfinite(), outside, 1.0)
+    start = torch.where(reached.isfinite(), reached, 1.0)
     beyond = torch.zeros_like(start)
+    side = -1.0 if inward else 1.0
     for _ in range(_CLEARING_ROUNDS):
-        found = rays.clip(((1 + beyond) * start)[:, None] * offsets)
+        found = rays.clip(((1 + side * beyond) * start)[:, None] * offsets)
         logits = rays.logits(found)
         noise = _ROUNDING_STEPS * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
-        doubtful = level(logits, rays.own, rays.other) > -noise
+        doubtful = side * level(logits, rays.own, rays.other) > -noise
         if not bool(doubtful.any()):
             break
         further = torch.maximum(4 * beyond, (noise / rays.start_levels).clamp_max(1.0))
