@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.series import rgba
-from geoexplorer.figures.text import bare, text_width, wrapped
+from geoexplorer.figures.text import bare, first_fitting, text_width, wrapped
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 
 __all__ = [
@@ -296,8 +296,8 @@ def chart_layers(
     ]  # fmt: skip
     unused: dict[str, Any] = {"visible": False}
     images += [unused] * (MOST_TILES - len(images))
-    up = _fitting(y.titles, canvas.tall, canvas.font)
-    across = _fitting(x.titles, canvas.wide, canvas.font)
+    up = first_fitting(y.titles, canvas.tall, canvas.font) or y.titles[-1]
+    across = first_fitting(x.titles, canvas.wide, canvas.font) or x.titles[-1]
     layout = {
         "margin": {"l": canvas.left, "r": canvas.right, "t": canvas.top, "b": canvas.bottom,
                    "pad": 0},
@@ -473,10 +473,6 @@ def _axis(axis: Axis, title: str, canvas: Canvas) -> dict[str, Any]:
         "zerolinewidth": canvas.font / 12,
         **axis.ticks,
     }
-
-
-def _fitting(texts: Sequence[str], room: float, font: float) -> str:
-    return next((text for text in texts if text_width(bare(text), font) <= room), texts[-1])
 
 
 def _key_grid(names: Sequence[str], room: float, font: float) -> tuple[int, int]:

@@ -100,8 +100,9 @@ def density_layers(
     reading += sign_words(list(results.values()), class_names)
     for key, result in zip(own, results.values(), strict=True):
         noise = result.noise[result.noise.isfinite()].double()
-        if len(noise) and float(noise.quantile(0.5)) > 0:
-            words = f"noise of the probes, {float(noise.quantile(0.5)):.0%} of G v, widens it"
+        share = float(noise.quantile(0.5)) if len(noise) else 0.0
+        if share > 0:
+            words = f"noise of the probes, {100 * share:.0f} % of G v, widens it"
             reading.append(words if one else f"{key}: {words}")
     reading += caption_words(results, own)
     canvas = Canvas.around(

@@ -27,7 +27,7 @@ from geoexplorer.figures.index_axis import IndexAxis, Placed
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.scales import Scale, scale_for
 from geoexplorer.figures.series import accent, series_colour, series_dash
-from geoexplorer.figures.text import bare, number, text_width
+from geoexplorer.figures.text import bare, first_fitting, number, text_width
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 
 __all__ = ["profile_layers", "value_at"]
@@ -36,6 +36,7 @@ __all__ = ["profile_layers", "value_at"]
 _FAR = 1.0
 _SPARSE = 0.5  # lines of text between two points that are marked one by one
 _MOST_TEXTS = 400
+_UNDER = 0.3  # lines of text from a line to the text below it
 
 
 def profile_layers(
@@ -169,7 +170,7 @@ def _window(
     levels = [float(measure.place(bound.value)) for bound in bounds if bound is not None]
     low = min([low, *(level for level in levels if level >= reach)])
     below, above = padded(low, high, max(0.06, canvas.font / canvas.tall))
-    return below - 0.5 * canvas.font * (high - low) / canvas.tall, above
+    return below - canvas.font * (high - low) / canvas.tall, above
 
 
 def _bound_labels(
@@ -180,28 +181,34 @@ def _bound_labels(
     window: tuple[float, float],
     canvas: Canvas,
 ) -> list[Label]:
-    """One text for the lines, at the left, as long as no curve comes down to it."""
+    """One text for the lines: above them as far as no curve comes down to it, else below."""
     known = [bound for bound in bounds if bound is not None]
     if not known:
         return []
     (low, high), (start, stop) = window, axis.window
-    inside = [b for b in known if low <= float(measure.place(b.value)) <= high]
-    texts = (inside or known)[0].texts
-    if not inside:
-        value = texts[-1]
-        texts = (
+    levels = [float(measure.place(bound.value)) for bound in known]
+    levels = [level for level in levels if low <= level <= high]
+    unit = (stop - start) / canvas.wide
+    whole = canvas.wide - 0.8 * canvas.font
+    top = max(levels, default=low) + 1.6 * canvas.font * (high - low) / canvas.tall
+    lower = [curve.y if curve.low is None else curve.low for curve in curves]
+    meets = [curve.x[y < top] for curve, y in zip(curves, lower, strict=True)]
+    room = (min([stop, *(float(x.min()) for x in meets if len(x))]) - start) / unit
+    left, colour = start + 0.4 * canvas.font * unit, canvas.look.muted
+    *texts, value = known[0].texts
+    if not levels:
+        texts = [
             f"{value} is far below: no nearest point lies beyond it",
             f"{value} ↓: none lies below",
-        )
-    level = max((float(measure.place(bound.value)) for bound in inside), default=low)
-    above = level + 1.6 * canvas.font * (high - low) / canvas.tall
-    lower = [c.y if c.low is None else c.low for c in curves]
-    ends = [float(c.x[y < above].min()) for c, y in zip(curves, lower, strict=True)
-            if (y < above).any()]  # fmt: skip
-    room = canvas.wide * (min([stop, *ends]) - start) / (stop - start) - 0.8 * canvas.font
-    text = next((t for t in texts if text_width(bare(t), canvas.font) <= room), texts[-1])
-    left = start + 0.4 * canvas.font * (stop - start) / canvas.wide
-    return [Label(left, level, text, "top right", canvas.look.muted)]
+        ]
+        fitting = first_fitting(texts, room - 0.8 * canvas.font, canvas.font)
+        return [Label(left, low, fitting or texts[-1], "top right", colour)]
+    fitting = first_fitting(texts, room - 0.8 * canvas.font, canvas.font)
+    if fitting is not None:
+        return [Label(left, max(levels), fitting, "top right", colour)]
+    fitting = first_fitting(texts, whole, canvas.font) or texts[-1]
+    under = min(levels) - _UNDER * canvas.font * (high - low) / canvas.tall
+    return [Label(left, under, fitting, "bottom right", colour)]
 
 
 def _mark(
@@ -244,8 +251,10 @@ def _clear_of(
     away = (mark.y - label.y) * up / canvas.font
     start = (mark.x - left) * across - text_width(mark.text, canvas.font)
     meets = start < text_width(bare(label.text), canvas.font) + canvas.font
-    if mark.side == "bottom left" and meets and -0.5 < away < 3.0:
-        return dataclasses.replace(label, side="bottom right")
+    if label.side == "top right" and mark.side == "bottom left" and meets and -0.5 < away < 3.0:
+        return dataclasses.replace(
+            label, side="bottom right", y=label.y - _UNDER * canvas.font / up
+        )
     return label
 
 

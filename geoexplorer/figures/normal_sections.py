@@ -16,7 +16,7 @@ from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.sections import TRACES, map_layers, window_of
 from geoexplorer.figures.series import accent
 from geoexplorer.figures.shading import SHADINGS
-from geoexplorer.figures.text import escaped, number, round_step, text_width, wrapped
+from geoexplorer.figures.text import escaped, first_fitting, number, round_step, text_width, wrapped
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 from geoexplorer.geometry.normal_sections import NormalSections
 
@@ -122,7 +122,7 @@ def normal_sections_figure(
     count = len(drawn)
     middle = grid.left + (grid.columns * (grid.wide + grid.gap) - grid.gap) / 2
     under = top + maps + _TICKS * font
-    across = next((text for text in _ACROSS if text_width(text, font) < grid.width - font), "")
+    across = first_fitting(_ACROSS, grid.width - 2 * font, font) or ""
     half = text_width(across, font) / 2
     middle = min(max(middle, half + font), grid.width - half - font)
     notes.append(_note(across, *spot(middle, under), "center", "top"))

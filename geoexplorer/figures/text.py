@@ -7,7 +7,16 @@ import math
 import re
 from collections.abc import Sequence
 
-__all__ = ["bare", "escaped", "lines_of", "number", "round_step", "text_width", "wrapped"]
+__all__ = [
+    "bare",
+    "escaped",
+    "first_fitting",
+    "lines_of",
+    "number",
+    "round_step",
+    "text_width",
+    "wrapped",
+]
 
 _NARROW, _WIDE = "iIjlt.,:;'|!()[]f -", "mwMW@%"
 
@@ -51,6 +60,17 @@ def lines_of(parts: Sequence[str], width: float, size: float, *, between: str) -
 def escaped(text: str) -> str:
     """A name as plotly draws it letter by letter, whatever markup it may contain."""
     return html.escape(text, quote=False)
+
+
+def first_fitting(texts: Sequence[str], room: float, size: float) -> str | None:
+    """The first of the ``texts`` that is no wider than ``room``.
+
+    Examples
+    --------
+    >>> first_fitting(["a long one", "short"], 40, 10), first_fitting(["a long one"], 40, 10)
+    ('short', None)
+    """
+    return next((text for text in texts if text_width(bare(text), size) <= room), None)
 
 
 def number(value: float, digits: int = 3) -> str:

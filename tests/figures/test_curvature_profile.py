@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from geoexplorer.figures.curvature import value_at
+from geoexplorer.figures.text import bare
 from geoexplorer.results import Provenance
 from tests.figures.curvatures import principal, spectrum
 from tests.figures.test_curvature import caption, heading, trace, words
@@ -180,6 +181,32 @@ def test_a_line_far_below_does_not_squeeze_the_curve():
     assert figure.layout.yaxis.range[0] > -1
     narrow = words(principal(distances=torch.tensor([0.01])).figure(width=300))
     assert "none lies below" in narrow
+
+
+@pytest.mark.parametrize("width", [290, 321, 640])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ends": 20}, {"index": "log"}, {"axis": "symlog"}, {"index": "log", "axis": "symlog"}],
+)
+@pytest.mark.parametrize("count", [1, 4])
+def test_every_profile_says_what_the_line_means_where_no_curve_is(width, options, count):
+    result = principal(count, dimension=3072, distances=torch.linspace(0.7, 0.9, count))
+    figure = result.figure(width=width, **options)
+    (text,) = trace(figure, "labels").text
+    assert "lies below" in text
+    (x,), (y,) = trace(figure, "labels").x, trace(figure, "labels").y
+    margin, across, up = figure.layout.margin, figure.layout.xaxis.range, figure.layout.yaxis.range
+    unit = (across[1] - across[0]) / (width - margin.l - margin.r)
+    line = (up[1] - up[0]) / (figure.layout.height - margin.t - margin.b) * 12
+    end = x + 0.5 * 12 * len(bare(text)) * unit
+    assert end < across[1] + 12 * unit
+    curve = trace(figure, "curve 0")
+    if trace(figure, "labels").textposition[0] == "top right":
+        below = np.asarray(curve.x)[np.asarray(curve.y) < y + line]
+        assert len(known(below)) == 0 or known(below).min() > end - 24 * unit
+    else:
+        assert y - 1.2 * line > up[0]
+        assert y <= np.nanmin(curve.y)
 
 
 def test_a_symmetric_logarithmic_axis():

@@ -135,7 +135,7 @@ def test_densities_are_compared():
 
 def test_a_density_tells_of_the_noise_of_the_probes():
     said = caption(density(3, noise=torch.full((3,), 0.123)).figure())
-    assert "noise of the probes, 12% of G v, widens it" in said
+    assert "noise of the probes, 12 % of G v, widens it" in said
     assert "noise" not in caption(density(3).figure())
 
 

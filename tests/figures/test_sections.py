@@ -155,7 +155,8 @@ def test_every_apply_leaves_the_same_traces():
             assert (len(figure.layout.images), len(figure.layout.annotations)) == layout_lists
     # What is left is that of the last map, nothing of those before it.
     fresh = section_figure(halves(own=None), theme="dark")
-    assert content(figure)["data"] == content(fresh)["data"]
+    shown = [[item for item in content(f)["data"] if len(item["x"])] for f in (figure, fresh)]
+    assert shown[0] == shown[1]
 
 
 def test_the_whole_theme_changes_with_apply():
