@@ -109,7 +109,7 @@ class CurvatureControls:
         )  # fmt: skip
         self.step = ipywidgets.HTML()
         self.default = ipywidgets.Button(
-            description="default", tooltip="Back to the step that suits the method"
+            description="↺", tooltip="Back to the step that suits the method"
         )
         self.spectrum = ipywidgets.Dropdown(options=[("extreme", "extreme"), ("all", "all")])
         self.images = ipywidgets.Dropdown(options=[(f"first {n}", n) for n in IMAGES])
@@ -125,6 +125,7 @@ class CurvatureControls:
         for name, control in self._controls().items():
             control.add_class(f"gx-curvature-{name}")
             control.observe(self._chosen, "value")
+        self.default.add_class("gx-curvature-default")
         self.default.on_click(self._to_default)
         choice.observe(self._show, list(self._controls()))
         self._show()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
 from geoexplorer.geometry.curvature import PrincipalCurvatures, principal_curvatures_steps
@@ -45,6 +47,8 @@ _LARGEST = 4096  # above, a matrix of all would not fit
 _DRAWING_SECONDS = 0.3
 # Gradients that a search for extreme curvatures takes about, by the method.
 _SEARCHED = {"smoothed": 3500, "central_difference": 1500, "autograd": 500}
+# Images that come in at once: on a CPU a few small ones, elsewhere enough to fill the device.
+_PIXELS, _TOGETHER = 256, 10
 _LEAST_PROBES = 4096  # gradients of a smoothed matrix at least
 # What a gradient of many images takes, an image, in forward passes of one image.
 _GRADIENT = 0.4
@@ -168,12 +172,72 @@ def average_steps(
         seconds = count * seconds_needed(subject, measure)
         yield from announced(session, f"curvatures of {count} images", seconds)
         points = yield from _points_of_many(session, subject, measure, count)
-        options = measure.options(clf.dimension, directions=False)
-        steps = principal_curvatures_steps(clf, points, **options)
-        found = yield from _run(session, steps, f"curvatures of {count} images", show)
-        found = replace(found, directions=None)  # nobody asks for them, and they are large
+        found = yield from _running_average(session, clf, points, measure, show)
         session.results.put(key, found)
     return found
+
+
+def _running_average(
+    session: Session,
+    clf: Classifier,
+    points: BoundaryPoints,
+    measure: Measure,
+    show: Callable[[PrincipalCurvatures], None],
+) -> Generator[Delivery, None, PrincipalCurvatures]:
+    """Some images at a time, so that there is something to see from the first on.
+
+    One call with all of them gives the same numbers, but all at the end.
+    """
+    options = measure.options(clf.dimension, directions=False)
+    rows = points.converged.nonzero()[:, 0]
+    together = max(1, _PIXELS // clf.dimension) if clf.device.type == "cpu" else _TOGETHER
+    clock, drawn = TimeLeft(), -math.inf
+    found: PrincipalCurvatures | None = None
+    for start in range(0, len(rows), together):
+        part = rows[start : start + together]
+        for result in principal_curvatures_steps(clf, points[part], **options):
+            done = (start + len(part) * result.progress.fraction) / len(rows)
+            message = f"curvatures, {start} of {len(rows)} images"
+            if not result.progress.complete:
+                progress = Progress(done, message)
+                yield partial(session.report, progress, clock.describe(progress))
+        found = _joined(found, result, part, points, done)
+        if done < 1.0 and time.monotonic() - drawn > _DRAWING_SECONDS:
+            yield partial(show, found)
+            drawn = time.monotonic()
+    assert found is not None  # at least one point was reached
+    return found
+
+
+def _joined(
+    known: PrincipalCurvatures | None,
+    new: PrincipalCurvatures,
+    rows: Tensor,
+    points: BoundaryPoints,
+    done: float,
+) -> PrincipalCurvatures:
+    """The curvatures at all points, NaN where they are not known yet."""
+    count = len(points)
+    joined: dict[str, Any] = {}
+    for name in ("values", "residuals", "converged", "asymmetry"):
+        value = getattr(new, name)
+        nothing = value.new_full(
+            (count, *value.shape[1:]), False if name == "converged" else math.nan
+        )
+        joined[name] = nothing if known is None else getattr(known, name).clone()
+        joined[name][rows] = value
+    before, provenance = known, new.provenance
+    if before is not None:
+        provenance = replace(
+            provenance,
+            cost=before.provenance.cost + provenance.cost,
+            seconds=before.provenance.seconds + provenance.seconds,
+        )
+    return replace(
+        new, **joined, own=points.own, other=points.other, distances=points.distances,
+        alignment=points.alignment, directions=None, provenance=provenance,
+        progress=Progress() if done >= 1.0 else Progress(done, f"{done:.0%} of the images"),
+    )  # fmt: skip
 
 
 def images_averaged(session: Session, view: View, count: int) -> int:
