@@ -115,7 +115,10 @@ class Measurement:
             require_step(step)
         if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
             raise ValueError(f"at must be a finite number (1 is the boundary point), got {at!r}")
-        recorder = Recorder(clf, function, method=method, step=step, at=at, seed=seed, **options)
+        found = boundary.provenance.options.get("effort")
+        recorder = Recorder(
+            clf, function, method=method, step=step, at=at, seed=seed, points=found, **options
+        )
         chosen = method
         if method == "auto":
             chosen = "smoothed" if has_kinks(clf) else accepted[0]
