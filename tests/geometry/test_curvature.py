@@ -223,7 +223,7 @@ class TestPrincipalCurvaturesInClosedForm:
         inward = torch.ones(3) if radius < towards else -torch.ones(3)
         b = on_sphere(radius * pixels, towards * pixels, own, inward[:, None, None, None])
         step = None if method == "autograd" else 0.02
-        for at in (1.0, 0.5, 0.0):
+        for at in (1.0, 0.0):
             if gap == 0 and at != 1.0:
                 continue
             length = towards + (radius - towards) * (1 - at)
@@ -264,7 +264,7 @@ class TestPrincipalCurvaturesInClosedForm:
     def test_level_sets_at_other_points(self):
         """The ball's level sets are spheres around the same centre."""
         clf, b = on_surface(BALL, distance=0.5)
-        for at in (-0.5, 0.0, 0.5, 1.0, 1.5):
+        for at in (-0.5, 0.5, 1.5):
             radius = 2.0 + 0.5 * (at - 1)
             for method in METHODS:
                 found = principal_curvatures(clf, b, at=at, method=method)
@@ -434,7 +434,7 @@ class TestInvariance:
     @pytest.mark.parametrize("method", METHODS)
     def test_scaled_logits(self, smooth, method):
         clf, b = smooth
-        b = b[:3]
+        b = b[:2]
         scaled = gx.Classifier(
             Scored(clf.module, lambda logits: 7 * logits + 3).eval(),
             input_shape=clf.input_shape,
