@@ -108,7 +108,7 @@ class Measurement:
             Further options, for the record.
         """
         require_points(clf, boundary)
-        seed = operator.index(seed)
+        seed = _seed(seed)
         if method not in ("auto", *accepted):
             raise ValueError(f"method must be one of {('auto', *accepted)}, got {method!r}")
         if step is not None:
@@ -260,6 +260,12 @@ def _require_smooth(clf: Classifier, step: float | None) -> None:
             "(ReLU, max-pooling or the like: its gradient jumps), where its curvature is not; "
             "'smoothed' and 'central_difference' measure it at a scale, the step h"
         )
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"seed must be a whole number, got {value!r}")
+    return operator.index(value)
 
 
 def _step_of(clf: Classifier, method: str, step: float | None) -> float:

@@ -364,6 +364,8 @@ def _require_tangents(boundary: BoundaryPoints, flat: Tensor) -> None:
 def _lengths(clf: Classifier, steps: Any) -> tuple[float, ...]:
     if steps is None:
         return tuple(factor * default_step(clf) for factor in _STEPS)
+    if not isinstance(steps, Sequence):
+        raise TypeError(f"steps must be a sequence of lengths h or None, got {steps!r}")
     lengths = tuple(sorted({require_step(step, "steps") for step in steps}))
     if not lengths:
         raise ValueError("steps must hold at least one length h, got none")

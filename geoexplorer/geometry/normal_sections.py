@@ -9,6 +9,7 @@ from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction
+from geoexplorer.geometry.measurement import require_points
 from geoexplorer.geometry.normal_curvature import NormalCurvature, normal_curvature_steps
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.sections import CrossSection, cross_section_steps
@@ -107,9 +108,15 @@ def normal_sections_steps(
     seed: int = 0,
 ) -> Iterator[NormalSections]:
     """Like :func:`normal_sections`, first coarse maps of all, then better ones."""
+    require_points(clf, boundary)
     if len(boundary) != 1:
         raise ValueError(
             f"boundary must hold one point, got {len(boundary)}; index it: boundary[i]"
+        )
+    if not isinstance(directions, Sequence):
+        raise TypeError(
+            "directions must be a list of directions of geoexplorer.geometry.directions, "
+            f"got {type(directions).__name__}"
         )
     curvatures = normal_curvature_steps(
         clf, boundary, directions, method=method, step=step, seed=seed

@@ -32,8 +32,9 @@ __all__ = [
     "symmetrised",
 ]
 
-# A residual below this share of the largest eigenvalue in size has converged.
-TOLERANCE = 1e-4
+# A value whose residual is below the first share of the largest in size has converged; the search
+# goes on until it is below the second.
+TOLERANCE, _SEARCHED = 1e-3, 1e-4
 _CHAIN_END = 1e-5  # of a product, what is left of it when a Lanczos chain is complete
 _TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
@@ -189,14 +190,17 @@ def extreme_steps(
         errors = images - values[..., None] * vectors
         residuals = errors.norm(dim=2)
         scale = values.abs().amax(1, keepdim=True)
-        converged = residuals <= TOLERANCE * scale + torch.finfo(like.dtype).tiny
+        smallest = torch.finfo(like.dtype).tiny
+        converged = residuals <= TOLERANCE * scale + smallest
+        enough = (residuals <= _SEARCHED * scale + smallest).all(1)
         if settled is not None:
             drift = (values - settled.values).abs().amax(1, keepdim=True) / scale
             if noisy:
-                converged = (drift <= _DRIFT).expand_as(values)
+                enough = drift[:, 0] <= _DRIFT
+                converged = enough[:, None].expand_as(values)
             still = torch.where(drift[:, 0] <= _STILL, still + 1, 0)
         exhausted = basis.shape[1] == dimension
-        ended = done | converged.all(1) | (still >= _STILL_BLOCKS)
+        ended = done | enough | (still >= _STILL_BLOCKS)
         complete = exhausted or spent >= limit or bool(ended.all())
         fraction = 1.0 if complete else spent / (limit + 1)
         found = Extremes(values, vectors, residuals, converged, asymmetry, fraction)
