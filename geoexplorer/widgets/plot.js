@@ -154,11 +154,19 @@ function render({ model, el }) {
     box.addEventListener("keydown", key, { signal: listening.signal });
     observer.observe(box);
     measure();
+    drawn();
+  }
+  // What the kernel changes in a figure before the page has made it is lost: so say when it has.
+  function drawn(event) {
+    if (!box || (event && !box.contains(event.detail.element))) return;
+    const plots = [...box.querySelectorAll(".js-plotly-plot")].filter((plot) => plot._fullLayout);
+    if (plots.length) model.send({ kind: "drawn", plots: plots.length });
   }
   // Plotly covers the page while a button is down, so that the release happens elsewhere.
   window.addEventListener("pointerup", up, options);
   window.addEventListener("wheel", wheel, { ...options, passive: true });
   window.addEventListener("resize", measure, { signal: listening.signal });
+  document.addEventListener("plotlywidget-after-render", drawn, { signal: listening.signal });
   attach();
 
   const answered = (content) => { if (content.kind === "answer") send(); };

@@ -50,7 +50,8 @@ class Ears(anywidget.AnyWidget):
 
     ``heard`` gets one mapping an event, with its ``kind``: ``point`` and ``click`` (with x and y
     in data coordinates; a click also has its ``reach``), ``leave``, ``escape``, ``zoom`` (x, y,
-    factor), ``reset``. Where there are ``stops`` on a curve, the keys left and right give ``step``
+    factor), ``reset``, ``drawn`` (plots: so many figures in the box are in the page now and take
+    changes). Where there are ``stops`` on a curve, the keys left and right give ``step``
     with ``by`` -1 or 1, ten times that with Shift, and Home and End with ``by`` None and their
     ``end``, in place of all other keys. After a ``point`` or ``leave``, no further one comes before
     :meth:`answer` was called.

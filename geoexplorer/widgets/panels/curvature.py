@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
+import plotly.graph_objects as go
 
 from geoexplorer.figures.curvature import apply, blank_chart, curvature_layers, value_at
 from geoexplorer.geometry import directions
@@ -81,6 +82,10 @@ class CurvaturePanel(Panel):
         super().__init__(host)
         self.choice = CurvatureChoice()
         self.shown: Shown | None = None
+        # Made when they are drawn first: a figure brings megabytes of JavaScript to the page.
+        self.chart: Plot | None = None
+        self.pair: Plot | None = None
+        self._in_page = 0  # so many of them take changes
         self.widget = ipywidgets.VBox()
         self.widget.add_class("gx-panel")
 
@@ -88,10 +93,6 @@ class CurvaturePanel(Panel):
         """Make the widgets: the first map of the Explorer does not wait for them."""
         if self.widget.children:
             return
-        self.chart = Plot(blank_chart(self.host.theme(), font_size=_FONT_POINTS))
-        self.pair = Plot(blank_pair(self.host.theme(), font_size=_FONT_POINTS))
-        for plot in (self.chart, self.pair):
-            plot._config = {"doubleClick": False, "displayModeBar": False}
         self.ears = Ears(
             label="Principal curvatures. Arrow keys left and right choose a value, Home and End "
             "the most positive and the most negative one.",
@@ -218,21 +219,44 @@ class CurvaturePanel(Panel):
             return
         width, height = self.ears.size
         options = self.figure_options()
+        mapped = isinstance(shown.result, NormalSections)
         if isinstance(shown.result, NormalSections):
             figure = shown.result.figure(**options, width=width, font_size=_FONT_POINTS)
-            with self.pair.lock:
-                show_pair(self.pair, figure)
+            if self.pair is None:
+                blank = blank_pair(self.host.theme(), font_size=_FONT_POINTS)
+                show_pair(blank, figure)
+                self.pair = self._made(blank, self._pair_box)
+            elif self._takes_changes():
+                with self.pair.lock:
+                    show_pair(self.pair, figure)
         else:
             height = min(height - _CONTROLS_HEIGHT, round(_SHAPE * width))
             layers = curvature_layers(
                 shown.result, **options, width=width, height=height, font_size=_FONT_POINTS
             )
             layout = {**layers.layout, "width": width, "height": height, "dragmode": False}
-            with self.chart.lock:
-                apply(self.chart, dataclasses.replace(layers, layout=layout))
-        mapped = isinstance(shown.result, NormalSections)
+            layers = dataclasses.replace(layers, layout=layout)
+            if self.chart is None:
+                blank = blank_chart(self.host.theme(), font_size=_FONT_POINTS)
+                apply(blank, layers)
+                self.chart = self._made(blank, self._chart_box)
+            elif self._takes_changes():
+                with self.chart.lock:
+                    apply(self.chart, layers)
         self._chart_box.layout.display = "none" if mapped else ""
         self._pair_box.layout.display = "" if mapped else "none"
+
+    @staticmethod
+    def _made(figure: go.Figure, box: ipywidgets.Box) -> Plot:
+        plot = Plot(figure)
+        plot._config = {"doubleClick": False, "displayModeBar": False}
+        box.children = [plot]
+        return plot
+
+    def _takes_changes(self) -> bool:
+        """Whether the figures are in the page; if not, they are drawn once they are."""
+        plots = [each for each in (self.chart, self.pair) if each is not None]
+        return self.host.worker.synchronous or self._in_page == len(plots)
 
     def _read(self) -> None:
         shown = self.shown
@@ -275,6 +299,9 @@ class CurvaturePanel(Panel):
             self._step(event["by"], event.get("end"))
         elif kind in ("point", "leave"):
             self.ears.answer()
+        elif kind == "drawn":
+            self._in_page = int(event["plots"])
+            self._redraw()
 
     def _click(self, x: float) -> None:
         shown = self.shown
@@ -334,8 +361,7 @@ class CurvaturePanel(Panel):
         return self.shown
 
     def _layout(self) -> list[ipywidgets.Widget]:
-        self._chart_box = ipywidgets.Box([self.chart])
-        self._pair_box = ipywidgets.Box([self.pair])
+        self._chart_box, self._pair_box = ipywidgets.Box(), ipywidgets.Box()
         self._pair_box.layout.display = "none"
         plot = ipywidgets.VBox([self._chart_box, self._pair_box, self.ears])
         buttons = ipywidgets.HBox([self.along, self.use])
