@@ -157,8 +157,14 @@ function render({ model, el }) {
     drawn();
   }
   // What the kernel changes in a figure before the page has made it is lost: so say when it has.
-  function drawn(event) {
-    if (!box || (event && !box.contains(event.detail.element))) return;
+  // Plotly makes it first and puts it into the page later.
+  function made(event, tries = 0) {
+    const plot = event.detail.element;
+    if (listening.signal.aborted) return;
+    if (!plot.isConnected && tries < 600) setTimeout(() => made(event, tries + 1), 50);
+    else if (box?.contains(plot)) drawn();
+  }
+  function drawn() {
     const plots = [...box.querySelectorAll(".js-plotly-plot")].filter((plot) => plot._fullLayout);
     if (plots.length) model.send({ kind: "drawn", plots: plots.length });
   }
@@ -166,7 +172,7 @@ function render({ model, el }) {
   window.addEventListener("pointerup", up, options);
   window.addEventListener("wheel", wheel, { ...options, passive: true });
   window.addEventListener("resize", measure, { signal: listening.signal });
-  document.addEventListener("plotlywidget-after-render", drawn, { signal: listening.signal });
+  document.addEventListener("plotlywidget-after-render", made, { signal: listening.signal });
   attach();
 
   const answered = (content) => { if (content.kind === "answer") send(); };
