@@ -60,7 +60,7 @@ def orthonormal(vectors: Tensor, basis: Tensor | None = None) -> Tensor:
 def random_block(m: int, d: int, generator: torch.Generator, like: Tensor) -> Tensor:
     """Normally distributed vectors ``(1, m, d)``, the same for all points and on every device."""
     # One by one: the numbers must not depend on how many are drawn together.
-    drawn = [torch.randn(d, generator=generator) for _ in range(m)]
+    drawn = [torch.randn(d, generator=generator, dtype=torch.float32) for _ in range(m)]
     return torch.stack(drawn)[None].to(like)
 
 

@@ -23,6 +23,7 @@ from geoexplorer.geometry.measurement import Curvature, Measurement, news, requi
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.smoothing import smoothed_halves_steps
 from geoexplorer.geometry.spectra import (
+    ROOM,
     TOLERANCE,
     Extremes,
     assemble_steps,
@@ -35,12 +36,11 @@ __all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_
 
 _LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
 _BEFORE_EIGENVALUES = 0.9  # share of the work that is done when a matrix is complete
+_TINY = 1e-12
 _SMALL_MATRIX = 512  # up to this size a whole smoothed matrix costs no more than its extremes
 _SEARCH_SHARE = 0.7  # of the work, where values are held out
 _FRESH_PRODUCTS = 4  # whose mean gives a held-out value
 _MATRICES = 10  # of d x d, held for one point
-# Vectors of the input's size that the search for extreme values keeps for one point.
-_BASIS = 150
 # A smoothed value has converged if the other half of the probes agrees to this share of the
 # largest value in size.
 _AGREEMENT = 0.1
@@ -54,8 +54,8 @@ class PrincipalCurvatures(Curvature):
     ``(n, 2 m)``.
     """
 
-    # (n, k): at most ‖G u - κ u‖ for the unit direction u of each value; for "smoothed" how far
-    # the value that u was found with, in the other half of the probes, lies from this one.
+    # (n, k): ‖G u - κ u‖ for the unit direction u of each value, or a bound of it; for "smoothed"
+    # how far the value that u was found with, in the other half of the probes, lies from this one.
     residuals: Tensor
     converged: Tensor  # (n, k) bool: whether the residual is small beside the largest value
     asymmetry: Tensor  # (n,): ‖G - Gᵀ‖ / ‖G‖ before G was symmetrised
@@ -134,7 +134,7 @@ def principal_curvatures(
     step
         h, an l2 length in pixel values, for the methods that have one; by default the authors',
         10 √d (hi - lo) / 512, and a tenth of it without kinks, where there is a limit to come
-        near to.
+        near to. Where ``"auto"`` is autograd, a step is not needed and left aside.
     at
         Measured at x + at r, on the level set of F through that point; 1 is the boundary point.
     directions
@@ -352,7 +352,10 @@ def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> 
         values = torch.linalg.eigvalsh(matrices)
     values = values.flip(1)
     # The part of G that was symmetrised away, of which no more than its norm can act on u.
-    leftover = (asymmetry * matrices.flatten(1).norm(dim=1) / 2)[:, None]
+    share = asymmetry / 2  # of the antisymmetric part in G, whose square adds to the other's
+    size = matrices.flatten(1).norm(dim=1) / (1 - share**2).clamp_min(_TINY).sqrt()
+    # An antisymmetric matrix has each of its singular values twice.
+    leftover = (share * size / 2**0.5)[:, None]
     residuals = leftover.expand_as(values)
     converged = residuals <= TOLERANCE * values.abs().amax(1, keepdim=True)
     yield 1.0, _Part(rows, values, residuals, converged, asymmetry, lifted)
@@ -396,4 +399,4 @@ def _block_size(measurement: Measurement, by_matrix: bool) -> int:
     item = torch.finfo(measurement.clf.dtype).bits // 8
     if by_matrix:
         return int(min(memory // (_MATRICES * d * d * item), 4096 // d))
-    return int(min(memory // (2 * _BASIS * d * item), 64))
+    return int(min(memory // (2 * ROOM * d * item), 64))

@@ -91,14 +91,15 @@ def mean_curvature(
     probes
         Random unit tangents at each point, at least 2. They are orthonormal, which makes the
         estimate better than independent ones do; d - 1 of them, which are never exceeded, give
-        the exact mean.
+        the exact mean of G.
     seed
         For the tangents.
 
     Returns
     -------
     MeanCurvature
-        ``(n,)``, with the standard error of each.
+        ``(n,)``, with the standard error of each that comes from the choice of tangents. What the
+        probes of ``"smoothed"`` add shows between seeds.
 
     Raises
     ------
@@ -244,7 +245,7 @@ def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
             if drawn > 1:
                 # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
                 # finite population without putting back.
-                left = (operators.dimension - drawn) / max(operators.dimension - 1, 1)
+                left = 1 - drawn / operators.dimension
                 errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
             yield result(_partial("mean curvature", done + len(block) * drawn / probes, count))
         done += len(block)
@@ -282,7 +283,9 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[Cu
 
     for block in _blocks(measurement):
         rows, operators = measurement.shape_operators(block)
-        noise[rows] = _noise(operators, measurement.generator(stream=1)).cpu()
+        noise[rows] = 0.0
+        if measurement.method == "smoothed":
+            noise[rows] = _noise(operators, measurement.generator(stream=1)).cpu()
         for fraction, found, shares in quadrature_steps(
             operators, probes, order, measurement.generator()
         ):

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeVar
 
 import torch
@@ -28,6 +29,7 @@ from geoexplorer.jobs import HasProgress, check_cancelled
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = [
+    "LEAST_NEWS",
     "METHODS",
     "Curvature",
     "Measurement",
@@ -46,7 +48,7 @@ _WITHOUT_KINKS = 0.1
 # A secant divides the rounding of the logits by h²; in single precision this keeps it harmless.
 _LEAST_SECANT = 0.03
 _STREAMS_APART = 1_000_003
-_LEAST_NEWS = 0.01  # share of the work between two intermediate results
+LEAST_NEWS = 0.01  # share of the work between two intermediate results
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ class Measurement:
             raise ValueError(f"method must be one of {('auto', *accepted)}, got {method!r}")
         if step is not None:
             require_step(step)
-        if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
+        if isinstance(at, bool) or not isinstance(at, Real) or not math.isfinite(at):
             raise ValueError(f"at must be a finite number (1 is the boundary point), got {at!r}")
         found = boundary.provenance.options.get("effort")
         recorder = Recorder(
@@ -195,7 +197,7 @@ def news(steps: Iterator[R]) -> Iterator[R]:
     for result in steps:
         check_cancelled()
         fraction = result.progress.fraction
-        if fraction >= 1.0 or fraction >= shown + _LEAST_NEWS:
+        if fraction >= 1.0 or fraction >= shown + LEAST_NEWS:
             shown = fraction
             yield result
 
@@ -213,7 +215,7 @@ def require_whole(argument: str, value: Any, lowest: int, highest: int | None = 
 
 def require_step(step: Any, argument: str = "step") -> float:
     """A step h; ``ValueError`` for anything but a positive finite number."""
-    number = isinstance(step, (int, float)) and not isinstance(step, bool)
+    number = isinstance(step, Real) and not isinstance(step, bool)
     if not number or not math.isfinite(step) or step <= 0:
         raise ValueError(
             f"{argument} must be positive and finite, the l2 length h of a displacement, "
@@ -229,6 +231,8 @@ def require_points(clf: Classifier, boundary: Any) -> None:
             "boundary must be BoundaryPoints, as nearest_boundary gives them, "
             f"got {type(boundary).__name__}"
         )
+    if len(boundary) == 0:
+        raise ValueError("boundary is empty; at least one point is needed")
     shape = tuple(boundary.images.shape[1:])
     if shape != clf.input_shape:
         raise ValueError(

@@ -15,6 +15,7 @@ from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.measurement import (
+    LEAST_NEWS,
     METHODS,
     Curvature,
     Measurement,
@@ -99,8 +100,9 @@ def normal_curvature(
     -------
     Tensor
         ``(n, m)``, in 1 / l2 unit of pixel values. NaN where no boundary was reached, and for
-        ``"secant"`` where the boundary has turned by more than 45 degrees. The last result of
-        :func:`normal_curvature_steps` says how they were made.
+        ``"secant"`` where the boundary has turned by more than 45 degrees. ``"smoothed"`` is an
+        estimate that changes with the seed and with the directions asked together, which share
+        their probes. The last result of :func:`normal_curvature_steps` says how all were made.
 
     Raises
     ------
@@ -265,7 +267,7 @@ class _Along:
         measurement = replace(self._measurement, step=step)
         m = self._directions.shape[1]
         values = measurement.unknown(m)
-        done, count = 0, len(measurement.rows)
+        done, shown, count = 0, 0.0, len(measurement.rows)
         for block in self._blocks():
             rows, operators = measurement.shape_operators(block)
             given = self._directions.expand(len(measurement), -1, -1)[rows]
@@ -275,7 +277,8 @@ class _Along:
                 self._tangents[rows, part] = operators.lift(coordinates).cpu()
                 values[rows, part] = _curvatures(measurement, rows, operators, coordinates).cpu()
                 share = (done + len(block) * part.stop / m) / count
-                if share < 1.0:
+                if shown + LEAST_NEWS <= share < 1.0:
+                    shown = share
                     yield share, values.clone()
             done += len(block)
         yield 1.0, values

@@ -11,6 +11,7 @@ A product counts as two gradients in the cost, which is about what each of them 
 from __future__ import annotations
 
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ class ExactHessians(Hessians):
         for part in slices(n, at_once):
             rows = sets[part]
             (found,) = sets.clf.in_chunks(
-                lambda network, chunk, rows=rows: (rule(network, rows, chunk),),
+                lambda network, chunk, rows=rows: (_one_at_a_time(rule, network, rows, chunk),),
                 columns[:, part],
                 load=_PRODUCT_LOAD * len(rows),
             )
@@ -200,6 +201,8 @@ class ShapeOperators:
 
     def apply(self, coordinates: Tensor) -> Tensor:
         """G, applied to m unit tangents at each point: ``(n, m, d - 1)`` to the same."""
+        if self.count == 0:
+            return coordinates
         products = self._hessians.products(self.lift(coordinates))
         return _scaled(self.coordinates(products), self.norms)
 
@@ -296,6 +299,17 @@ def _product_rule(clf: Classifier) -> ProductRule:
     return _rules[clf]
 
 
+# Forward-mode differentiation and the choice of attention kernels are states of the whole process.
+_forward_mode = threading.Lock()
+
+
+def _one_at_a_time(
+    rule: ProductRule, network: nn.Module, sets: LevelSets, directions: Tensor
+) -> Tensor:
+    with _forward_mode:
+        return rule(network, sets, directions)
+
+
 def _first_working(clf: Classifier) -> ProductRule:
     points = torch.zeros(1, clf.dimension, device=clf.device, dtype=clf.dtype)
     classes = torch.tensor([0, 1], device=clf.device)
@@ -303,7 +317,7 @@ def _first_working(clf: Classifier) -> ProductRule:
     directions = torch.ones((2, 1, *clf.input_shape), device=clf.device, dtype=clf.dtype)
     for rule in _RULES:
         try:
-            rule(clf.module, sets, directions)
+            _one_at_a_time(rule, clf.module, sets, directions)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError) as error:

@@ -24,6 +24,7 @@ __all__ = ["Halves", "SmoothedHessians", "smoothed_halves_steps"]
 
 # Pairs of probes w of a product at least; each takes four gradients.
 _LEAST_PAIRS = 64
+_FOR_FEW = 256  # pairs for one direction, which has no others to share its probes with
 _TOGETHER = 64  # directions that share their probes
 # Probes in a half at least: in few dimensions one rotation is not enough.
 _LEAST_PROBES = 1024
@@ -65,7 +66,7 @@ class SmoothedHessians(Hessians):
 
     def _of_orthonormal(self, vectors: Tensor) -> Tensor:
         n, m, _ = vectors.shape
-        pairs = max(_LEAST_PAIRS, m)
+        pairs = max(_LEAST_PAIRS, m, _FOR_FEW // m)
         coefficients = self._coefficients(pairs, m).to(vectors)
         total = torch.zeros_like(vectors)
         for part in slices(pairs, self._pairs_at_once):

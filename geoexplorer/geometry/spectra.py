@@ -36,6 +36,7 @@ __all__ = [
 # goes on until it is below the second.
 TOLERANCE, _SEARCHED = 1e-3, 1e-4
 _CHAIN_END = 1e-5  # of a product, what is left of it when a Lanczos chain is complete
+ROOM = 150  # vectors that a basis may hold where memory allows
 _TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
 # Products after which the search is given up, besides some for each eigenvalue wanted.
@@ -123,7 +124,7 @@ def assemble_steps(operators: Operators) -> Iterator[tuple[float, Tensor]]:
     """
     n, dimension, like = operators.count, operators.dimension, operators.like
     matrices = like.new_zeros(n, dimension, dimension)
-    for part in slices(dimension, max(1, operators.vectors_at_once // n)):
+    for part in slices(dimension, max(1, operators.vectors_at_once // max(n, 1))):
         columns = like.new_zeros(part.stop - part.start, dimension)
         columns[:, part] = torch.eye(len(columns)).to(like)
         matrices[:, part] = operators.apply(columns.expand(n, -1, -1))
@@ -225,7 +226,7 @@ def quadrature_steps(
     """
     n, dimension, like = operators.count, operators.dimension, operators.like
     order = min(order, dimension)
-    vector_bytes = n * dimension * like.element_size()
+    vector_bytes = max(n, 1) * dimension * like.element_size()
     at_once = max(1, min(probes, operators.memory // (2 * (order + 4) * vector_bytes)))
     nodes, weights = like.new_zeros(n, 0), like.new_zeros(n, 0)
     for part in slices(probes, at_once):
@@ -279,7 +280,7 @@ def _ends(matrices: Tensor, m: int) -> tuple[Tensor, Tensor]:
 
 
 def _room(operators: Operators, wanted: int) -> int:
-    """How many vectors the basis may hold."""
-    vector_bytes = operators.count * operators.dimension * operators.like.element_size()
-    fitting = operators.memory // (2 * vector_bytes) - 3 * wanted
-    return min(operators.dimension, max(2 * wanted + _BLOCK, int(fitting)))
+    """How many vectors the basis may hold, however many operators there are."""
+    vector_bytes = operators.dimension * operators.like.element_size()
+    fitting = min(ROOM, operators.memory // (2 * vector_bytes))
+    return min(operators.dimension, max(2 * wanted + max(_BLOCK, wanted), int(fitting)))

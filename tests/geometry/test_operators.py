@@ -1,5 +1,7 @@
 """Hessian-vector products and shape operators, against closed forms and dense matrices."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -216,3 +218,40 @@ def test_default_step():
     assert default_step(classifier(analytic.Ball(torch.zeros(3, 32, 32), 1.0))) == pytest.approx(
         1.0825, abs=1e-4
     )
+
+
+def test_several_threads_differentiate_at_once():
+    clf = gx.load_classifier("digits-cnn-smooth", device="cpu")
+    b = gx.nearest_boundary(clf, gx.load_images("digits").images[:4])
+    expected = gx.principal_curvatures(clf, b).values
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(gx.principal_curvatures(clf, b).values))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert all(torch.allclose(values, expected) for values in found)
+
+
+class FlatOutside(nn.Module):
+    """The ball of radius √3.5 in a plain where the logits do not change at all."""
+
+    def forward(self, x):
+        margin = (4 - x.flatten(1).square().sum(1)).clamp_min(0) - 0.5
+        return torch.stack([margin, -margin], dim=1)
+
+
+@pytest.mark.parametrize("method", ["central_difference", "smoothed"])
+def test_where_the_gradient_vanishes_there_is_no_curvature(method):
+    clf = gx.Classifier(FlatOutside().eval(), input_shape=(1, 2, 2), device="cpu")
+    b = gx.nearest_boundary(clf, torch.full((1, 2, 2), 0.4))
+    options = {"at": 20.0, "method": method, "step": 0.01}
+    along = torch.rand(1, 1, 2, 2)
+    assert gx.principal_curvatures(clf, b, **options).values.isnan().all()
+    assert gx.mean_curvature(clf, b, **options).values.isnan().all()
+    assert gx.normal_curvature(clf, b, along, **options).isnan().all()
+    assert gx.curvature_density(clf, b, **options).values.isnan().all()
