@@ -34,7 +34,7 @@ __all__ = [
 
 # A value whose residual is below the first share of the largest in size has converged; the search
 # goes on until it is below the second.
-TOLERANCE, _SEARCHED = 1e-3, 1e-4
+TOLERANCE, _SEARCHED = 1e-3, 5e-4
 _CHAIN_END = 1e-5  # of a product, what is left of it when a Lanczos chain is complete
 ROOM = 150  # vectors that a basis may hold where memory allows
 _TILE = 256  # rows and columns of a matrix worked on at once
