@@ -19,7 +19,13 @@ from geoexplorer import jobs
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction, given
-from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_whole
+from geoexplorer.geometry.measurement import (
+    Curvature,
+    Measurement,
+    news,
+    require_whole,
+    with_normal,
+)
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.smoothing import smoothed_halves_steps
 from geoexplorer.geometry.spectra import (
@@ -27,6 +33,7 @@ from geoexplorer.geometry.spectra import (
     TOLERANCE,
     Extremes,
     assemble_steps,
+    eigenpairs,
     extreme_steps,
     symmetrised,
 )
@@ -215,12 +222,13 @@ def _measure(
 ) -> Iterator[PrincipalCurvatures]:
     d = measurement.clf.dimension
     found = _Found(measurement, d - 1 if k is None else 2 * k, directions)
-    by_matrix = k is None or (measurement.method == "smoothed" and d <= _SMALL_MATRIX)
+    smoothed = measurement.method == "smoothed"
+    by_products = k is not None and not (smoothed and d <= _SMALL_MATRIX)
     done = 0
-    for rows in measurement.blocks(_block_size(measurement, by_matrix)):
-        if not by_matrix:
-            steps = _extremes_steps(measurement, rows, k or 1)
-        elif measurement.method == "smoothed":
+    for rows in measurement.blocks(_block_size(measurement, not by_products)):
+        if k is not None and by_products:
+            steps = _extremes_steps(measurement, rows, k)
+        elif smoothed:
             steps = _smoothed_steps(measurement, rows, k)
         else:
             steps = _spectra_steps(measurement, rows, directions)
@@ -346,11 +354,10 @@ def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> 
     jobs.check_cancelled()
     lifted = None
     if directions:
-        values, vectors = torch.linalg.eigh(matrices)
-        lifted = operators.lift(vectors.transpose(1, 2).flip(1))
+        values, vectors = eigenpairs(matrices)
+        lifted = operators.lift(vectors)
     else:
-        values = torch.linalg.eigvalsh(matrices)
-    values = values.flip(1)
+        values = torch.linalg.eigvalsh(matrices).flip(1)
     # The part of G that was symmetrised away, of which no more than its norm can act on u.
     share = asymmetry / 2  # of the antisymmetric part in G, whose square adds to the other's
     size = matrices.flatten(1).norm(dim=1) / (1 - share**2).clamp_min(_TINY).sqrt()
@@ -369,7 +376,7 @@ def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> St
         halves = so_far
         yield fraction * _BEFORE_EIGENVALUES, None
     assert halves is not None  # there is at least one step
-    regular = halves.gradients.norm(dim=1) > 0
+    regular = with_normal(halves.gradients)
     rows = rows[regular.cpu()]
     if len(rows) == 0:
         return
@@ -377,20 +384,10 @@ def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> St
     operators = ShapeOperators(measurement.hessians(sets[regular]), halves.gradients[regular])
     first, asymmetry = symmetrised(operators.restricted(halves.first[regular]))
     second, _ = symmetrised(operators.restricted(halves.second[regular]))
-    found, vectors = _eigenpairs(first, k)
+    found, vectors = eigenpairs(first, k)
     with FullPrecision():
         values = ((vectors @ second) * vectors).sum(2)
     yield 1.0, _part_of(rows, operators, _compared(values, found, vectors, asymmetry))
-
-
-def _eigenpairs(matrices: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
-    """All eigenvalues, or the k first and the k last ones, descending; unit vectors in rows."""
-    values, vectors = torch.linalg.eigh(matrices)
-    values, vectors = values.flip(1), vectors.transpose(1, 2).flip(1)
-    if k is not None:
-        ends = [*range(k), *range(-k, 0)]
-        values, vectors = values[:, ends], vectors[:, ends]
-    return values, vectors
 
 
 def _block_size(measurement: Measurement, by_matrix: bool) -> int:

@@ -28,10 +28,7 @@ __all__ = [
 ]
 
 _PROBES_TOGETHER = 32  # at a point
-_POINTS_TOGETHER = 16
-_NEARLY = 0.999  # of the work, before the final result
 _NOISE_VECTORS = 2
-_VECTORS = 8  # of the input's size, held for each probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +222,7 @@ def curvature_density_steps(
 def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
     values, errors = measurement.unknown(), measurement.unknown()
     probes = min(probes, measurement.clf.dimension - 1)
-    done, count = 0, len(measurement.rows)
+    done = 0
 
     def result(progress: Progress) -> MeanCurvature:
         return MeanCurvature(
@@ -237,7 +234,7 @@ def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
             **measurement.facts(),
         )
 
-    for block in _blocks(measurement):
+    for block in measurement.blocks_along(_PROBES_TOGETHER):
         rows, operators = measurement.shape_operators(block)
         for sampled in _sampled_steps(operators, probes, measurement.generator()):
             drawn = sampled.shape[1]
@@ -247,7 +244,8 @@ def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
                 # finite population without putting back.
                 left = 1 - drawn / operators.dimension
                 errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
-            yield result(_partial("mean curvature", done + len(block) * drawn / probes, count))
+            share = done + len(block) * drawn / probes
+            yield result(measurement.progress("mean curvature", share))
         done += len(block)
     yield result(Progress())
 
@@ -268,7 +266,7 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[Cu
     dimension = measurement.clf.dimension - 1
     nodes = measurement.unknown(probes * min(order, dimension))
     weights, noise = torch.full_like(nodes, math.nan), measurement.unknown()
-    done, count = 0, len(measurement.rows)
+    done = 0
 
     def result(progress: Progress) -> CurvatureDensity:
         return CurvatureDensity(
@@ -281,7 +279,7 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[Cu
             **measurement.facts(),
         )
 
-    for block in _blocks(measurement):
+    for block in measurement.blocks_along(_PROBES_TOGETHER):
         rows, operators = measurement.shape_operators(block)
         noise[rows] = 0.0
         if measurement.method == "smoothed":
@@ -291,7 +289,8 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[Cu
         ):
             known = found.shape[1]
             nodes[rows, :known], weights[rows, :known] = found.cpu(), shares.cpu()
-            yield result(_partial("curvature density", done + len(block) * fraction, count))
+            share = done + len(block) * fraction
+            yield result(measurement.progress("curvature density", share))
         done += len(block)
     yield result(Progress())
 
@@ -306,14 +305,3 @@ def _noise(operators: ShapeOperators, generator: torch.Generator) -> Tensor:
     size: Tensor = (once + again).flatten(1).norm(dim=1) / 2
     difference: Tensor = (once - again).flatten(1).norm(dim=1) / 2**0.5
     return (difference / size).nan_to_num(0.0)
-
-
-def _blocks(measurement: Measurement) -> list[Tensor]:
-    """Rows that are worked on together."""
-    item = torch.finfo(measurement.clf.dtype).bits // 8
-    each = _VECTORS * _PROBES_TOGETHER * measurement.clf.dimension * item
-    return measurement.blocks(min(measurement.clf.memory // each, _POINTS_TOGETHER))
-
-
-def _partial(doing: str, done: float, count: int) -> Progress:
-    return Progress(min(done / count, _NEARLY), f"{doing}, {math.floor(done)} of {count} points")

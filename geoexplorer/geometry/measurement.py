@@ -25,18 +25,19 @@ from geoexplorer.geometry.operators import (
     default_step,
 )
 from geoexplorer.geometry.smoothing import SmoothedHessians
-from geoexplorer.jobs import HasProgress, check_cancelled
+from geoexplorer.jobs import HasProgress, Progress, check_cancelled
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = [
-    "LEAST_NEWS",
     "METHODS",
     "Curvature",
     "Measurement",
+    "News",
     "news",
     "require_points",
     "require_step",
     "require_whole",
+    "with_normal",
 ]
 
 METHODS = ("autograd", "central_difference", "smoothed")
@@ -48,7 +49,10 @@ _WITHOUT_KINKS = 0.1
 # A secant divides the rounding of the logits by h²; in single precision this keeps it harmless.
 _LEAST_SECANT = 0.03
 _STREAMS_APART = 1_000_003
-LEAST_NEWS = 0.01  # share of the work between two intermediate results
+_POINTS_TOGETHER = 16
+_VECTORS = 8  # of the input's size, held for each direction at a point
+_LEAST_NEWS = 0.01  # share of the work between two intermediate results
+_NEARLY = 0.999  # of the work, before the final result
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +162,7 @@ class Measurement:
         """The shape operators of those rows that have a normal, and these rows."""
         sets = self.level_sets(rows)
         gradients = self.hessians(sets).gradients()
-        regular = _regular(gradients)
+        regular = with_normal(gradients)
         operators = ShapeOperators(self.hessians(sets[regular]), gradients[regular])
         return rows[regular.cpu()], operators
 
@@ -169,6 +173,18 @@ class Measurement:
     def blocks(self, size: int) -> list[Tensor]:
         """The rows, cut into parts that fit into memory together."""
         return [self.rows[part] for part in slices(len(self.rows), max(1, size))]
+
+    def blocks_along(self, directions: int) -> list[Tensor]:
+        """The rows in parts for which so many directions at each point fit into memory."""
+        item = torch.finfo(self.clf.dtype).bits // 8
+        each = _VECTORS * directions * self.clf.dimension * item
+        return self.blocks(min(self.clf.memory // each, _POINTS_TOGETHER))
+
+    def progress(self, doing: str, done: float) -> Progress:
+        """Of a result that is not final, with so many of the points done."""
+        count = len(self.rows)
+        message = f"{doing}, {math.floor(done)} of {count} points"
+        return Progress(min(done / count, _NEARLY), message)
 
     def unknown(self, *shape: int) -> Tensor:
         """NaN for each point ``(n, *shape)``, on the CPU."""
@@ -191,15 +207,31 @@ class Measurement:
 R = TypeVar("R", bound=HasProgress)
 
 
-def news(steps: Iterator[R]) -> Iterator[R]:
-    """Those of the steps that bring enough progress to be worth a look, and the last one."""
-    shown = 0.0
-    for result in steps:
+class News:
+    """Tells which steps bring enough progress to be worth a look; the last one always does."""
+
+    def __init__(self) -> None:
+        self._shown = 0.0
+
+    def due(self, fraction: float) -> bool:
+        """Whether to show a result with such a share of the work done."""
         check_cancelled()
-        fraction = result.progress.fraction
-        if fraction >= 1.0 or fraction >= shown + LEAST_NEWS:
-            shown = fraction
-            yield result
+        if fraction < min(1.0, self._shown + _LEAST_NEWS):
+            return False
+        self._shown = fraction
+        return True
+
+
+def news(steps: Iterator[R]) -> Iterator[R]:
+    """Those of the steps that are worth a look."""
+    shown = News()
+    return (result for result in steps if shown.due(result.progress.fraction))
+
+
+def with_normal(gradients: Tensor) -> Tensor:
+    """``(n,)`` bool: whether a gradient ``(n, d)`` gives a normal."""
+    norms: Tensor = gradients.norm(dim=1)
+    return norms.isfinite() & (norms > 0)
 
 
 def require_whole(argument: str, value: Any, lowest: int, highest: int | None = None) -> int:
@@ -282,8 +314,3 @@ def _step_of(clf: Classifier, method: str, step: float | None) -> float:
     low, high = clf.bounds
     least = _LEAST_SECANT * (high - low) if method == "secant" else 0.0
     return max(default_step(clf) * _WITHOUT_KINKS, least)
-
-
-def _regular(gradients: Tensor) -> Tensor:
-    norms: Tensor = gradients.norm(dim=1)
-    return norms.isfinite() & (norms > 0)

@@ -15,11 +15,10 @@ from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.measurement import (
-    LEAST_NEWS,
     METHODS,
     Curvature,
     Measurement,
-    news,
+    News,
     require_points,
     require_step,
 )
@@ -42,8 +41,7 @@ _SCALED = ("central_difference", "smoothed", "secant")  # methods that have a st
 _PARALLEL = 1e-4
 # Steps at which curvature is measured by default, in the authors'.
 _STEPS = tuple(2.0**exponent for exponent in range(-6, 3))
-_POINTS_TOGETHER, _DIRECTIONS_TOGETHER = 16, 32
-_VECTORS = 8  # of the input's size, held for each direction at a point
+_DIRECTIONS_TOGETHER = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +150,12 @@ def normal_curvature_steps(
     along = _Along(measurement, vectors)
 
     def results() -> Iterator[NormalCurvature]:
+        news = News()
         for fraction, values in along.steps(measurement.step):
+            if not news.due(fraction):
+                continue
             yield NormalCurvature(
-                values=values,
+                values=values.clone(),
                 directions=along.tangents,
                 direction_names=names,
                 provenance=measurement.recorder.provenance(),
@@ -162,7 +163,7 @@ def normal_curvature_steps(
                 **measurement.facts(),
             )
 
-    return measurement.recorder.watch(news(results()))
+    return measurement.recorder.watch(results())
 
 
 def curvature_by_step(
@@ -232,20 +233,24 @@ def curvature_by_step_steps(
     known = measurement.unknown(len(names), len(lengths))
 
     def results() -> Iterator[CurvatureByStep]:
+        news = News()
         for done, index in enumerate(reversed(range(len(lengths)))):
-            for fraction, values in along.steps(lengths[index]):
+            for part, values in along.steps(lengths[index]):
                 known[:, :, index] = values
+                fraction = (done + part) / len(lengths)
+                if not news.due(fraction):
+                    continue
                 yield CurvatureByStep(
                     values=known.clone(),
                     steps=lengths,
                     directions=along.tangents,
                     direction_names=names,
                     provenance=measurement.recorder.provenance(),
-                    progress=_progress((done + fraction) / len(lengths)),
+                    progress=_progress(fraction),
                     **measurement.facts(),
                 )
 
-    return measurement.recorder.watch(news(results()))
+    return measurement.recorder.watch(results())
 
 
 class _Along:
@@ -263,12 +268,12 @@ class _Along:
         return self._tangents.reshape(shape).clone()
 
     def steps(self, step: float) -> Iterator[tuple[float, Tensor]]:
-        """The share done, and the curvatures ``(n, m)`` with a step h."""
+        """The share done, and the curvatures ``(n, m)`` with a step h, filled in as they come."""
         measurement = replace(self._measurement, step=step)
         m = self._directions.shape[1]
         values = measurement.unknown(m)
-        done, shown, count = 0, 0.0, len(measurement.rows)
-        for block in self._blocks():
+        done, count = 0, len(measurement.rows)
+        for block in measurement.blocks_along(_DIRECTIONS_TOGETHER):
             rows, operators = measurement.shape_operators(block)
             given = self._directions.expand(len(measurement), -1, -1)[rows]
             for part in slices(m, _DIRECTIONS_TOGETHER):
@@ -276,18 +281,8 @@ class _Along:
                 coordinates = coordinates / coordinates.norm(dim=2, keepdim=True)
                 self._tangents[rows, part] = operators.lift(coordinates).cpu()
                 values[rows, part] = _curvatures(measurement, rows, operators, coordinates).cpu()
-                share = (done + len(block) * part.stop / m) / count
-                if shown + LEAST_NEWS <= share < 1.0:
-                    shown = share
-                    yield share, values.clone()
+                yield min((done + len(block) * part.stop / m) / count, 1.0), values
             done += len(block)
-        yield 1.0, values
-
-    def _blocks(self) -> list[Tensor]:
-        clf = self._measurement.clf
-        item = torch.finfo(clf.dtype).bits // 8
-        each = _VECTORS * _DIRECTIONS_TOGETHER * clf.dimension * item
-        return self._measurement.blocks(min(clf.memory // each, _POINTS_TOGETHER))
 
 
 def _curvatures(

@@ -27,6 +27,7 @@ __all__ = [
     "Extremes",
     "Operators",
     "assemble_steps",
+    "eigenpairs",
     "extreme_steps",
     "quadrature_steps",
     "symmetrised",
@@ -148,6 +149,19 @@ def symmetrised(matrices: Tensor) -> tuple[Tensor, Tensor]:
     return symmetric, asymmetry.nan_to_num(0.0)
 
 
+def eigenpairs(matrices: Tensor, m: int | None = None) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of symmetric matrices, descending, and their unit vectors in rows.
+
+    All of them, or the m largest and the m smallest ones.
+    """
+    with FullPrecision():
+        values, vectors = torch.linalg.eigh(matrices)
+    values, rows = values.flip(1), vectors.transpose(1, 2).flip(1)
+    if m is None:
+        return values, rows
+    return torch.cat([values[:, :m], values[:, -m:]], 1), torch.cat([rows[:, :m], rows[:, -m:]], 1)
+
+
 def extreme_steps(
     operators: Operators, m: int, generator: torch.Generator, *, noisy: bool = False
 ) -> Iterator[Extremes]:
@@ -186,7 +200,7 @@ def extreme_steps(
         products = torch.cat([products, operators.apply(block)], dim=1)
         spent += block.shape[1]
         projected, asymmetry = symmetrised(inner(basis, products))
-        values, coefficients = _ends(projected, m)
+        values, coefficients = eigenpairs(projected, m)
         vectors, images = combined(coefficients, basis), combined(coefficients, products)
         errors = images - values[..., None] * vectors
         residuals = errors.norm(dim=2)
@@ -269,14 +283,6 @@ def _lanczos_steps(
             vectors = torch.where(ended[..., None], 0.0, rest / length[..., None])
             jacobi[..., index, index + 1] = jacobi[..., index + 1, index] = length
         yield (index + 1) / order, jacobi
-
-
-def _ends(matrices: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """The m largest and m smallest eigenvalues ``(n, 2 m)``, descending, and their vectors."""
-    with FullPrecision():
-        values, vectors = torch.linalg.eigh(matrices)
-    values, rows = values.flip(1), vectors.transpose(1, 2).flip(1)
-    return torch.cat([values[:, :m], values[:, -m:]], 1), torch.cat([rows[:, :m], rows[:, -m:]], 1)
 
 
 def _room(operators: Operators, wanted: int) -> int:
