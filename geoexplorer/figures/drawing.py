@@ -17,12 +17,15 @@ from geoexplorer.figures.curvature import (
     principal_figure,
 )
 from geoexplorer.figures.normal_sections import normal_sections_figure
+from geoexplorer.figures.paths import path_figure, segment_figure
 from geoexplorer.figures.sections import section_figure
 from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.certificates import SegmentProof
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
 from geoexplorer.geometry.normal_sections import NormalSections
+from geoexplorer.geometry.paths import RegionPath
 from geoexplorer.geometry.sections import CrossSection
 from geoexplorer.results import Result
 
@@ -37,6 +40,8 @@ _DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
     NormalCurvature: normal_figure,
     MeanCurvature: mean_figure,
     NormalSections: normal_sections_figure,
+    RegionPath: path_figure,
+    SegmentProof: segment_figure,
 }
 
 
@@ -46,11 +51,13 @@ def draw(result: Result, **options: Any) -> go.Figure:
     Parameters
     ----------
     result
-        Boundary points, cross-sections, curvatures of any kind, or normal sections.
+        Boundary points, cross-sections, curvatures of any kind, normal sections, paths, or
+        proofs of segments.
     options
         Those of the drawing function, which stand in
         :mod:`~geoexplorer.figures.boundaries`, :mod:`~geoexplorer.figures.sections`,
-        :mod:`~geoexplorer.figures.curvature` and :mod:`~geoexplorer.figures.normal_sections`.
+        :mod:`~geoexplorer.figures.curvature`, :mod:`~geoexplorer.figures.normal_sections` and
+        :mod:`~geoexplorer.figures.paths`.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["joined"]
+__all__ = ["joined", "simplified"]
 
 # Far above what a map of a trained network needs; maps of noise are thinned down to it.
 _MOST_POINTS = 9_000
@@ -37,6 +37,33 @@ def joined(polylines: Iterable[np.ndarray], *, tolerance: float) -> tuple[np.nda
     starts = np.flatnonzero(np.diff(piece[kept])) + 1
     points = np.insert(points[kept], starts, np.nan, axis=0)
     return _short(points[:, 0]), _short(points[:, 1])
+
+
+def simplified(
+    points: np.ndarray, *, tolerance: float, kept: np.ndarray | None = None
+) -> np.ndarray:
+    """Rows of one polyline ``(m, 2)`` that are enough to draw it; NaN breaks the line.
+
+    No vertex that is left out lies further than ``tolerance`` from the line drawn. The rows
+    ``kept`` stay, and so do both ends of every unbroken piece.
+
+    Examples
+    --------
+    >>> line = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]])
+    >>> simplified(line, tolerance=0.1).tolist()
+    [0, 4]
+    >>> simplified(line, tolerance=0.1, kept=np.array([3])).tolist()
+    [0, 2, 3, 4]
+    """
+    if len(points) == 0:
+        return np.empty(0, dtype=np.int64)
+    known = np.isfinite(points).all(axis=1)
+    alone = np.zeros(len(points), dtype=bool)
+    if kept is not None:
+        alone[kept] = True
+    begins = (known[1:] != known[:-1]) | alone[1:] | alone[:-1]
+    piece = np.concatenate([[0], np.cumsum(begins)])
+    return _thinned(np.where(known[:, None], points, 0.0), piece, tolerance)
 
 
 def _thinned(points: np.ndarray, piece: np.ndarray, tolerance: float) -> np.ndarray:

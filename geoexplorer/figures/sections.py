@@ -19,11 +19,13 @@ from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.marks import Marks, place_marks
 from geoexplorer.figures.parabola import parabola_boxes, parabola_key, parabola_lines
+from geoexplorer.figures.path_map import path_key, path_marks
 from geoexplorer.figures.polylines import joined
 from geoexplorer.figures.region_names import Place, place_names
 from geoexplorer.figures.shading import SHADINGS, map_uri, present, shades
 from geoexplorer.figures.text import escaped, text_width
 from geoexplorer.figures.theme import Theme, pixels, theme_named
+from geoexplorer.geometry.paths import RegionPath
 from geoexplorer.geometry.sections import CrossSection
 
 __all__ = [
@@ -40,9 +42,14 @@ __all__ = [
 # In drawing order, with plotly's modes.
 TRACES = {
     "halo": "lines",
+    "path halo": "lines",
     "other boundaries": "lines",
     "own boundary": "lines",
     "parabola": "lines",
+    "straight segment": "lines",
+    "path": "lines",
+    "path elsewhere": "lines",
+    "anchors": "markers",
     "perturbation": "lines",
     "marks": "markers+text",
     "names": "text",
@@ -61,6 +68,7 @@ def section_figure(
     title: bool = True,
     markers: bool = True,
     curvature: float | None = None,
+    region_path: RegionPath | None = None,
 ) -> go.Figure:
     """Draw a cross-section.
 
@@ -86,12 +94,15 @@ def section_figure(
         In a normal section (``Plane.normal_section``) the boundary's curvature κ along the
         tangent, in 1 / l2 unit: the parabola x = ½ κ y² through the origin, which has that
         curvature, is then drawn over the map.
+    region_path
+        A path (:func:`geoexplorer.connect`) that is drawn over the map where it projects onto the
+        plane, dotted where it leaves it, with its anchors and the straight segment.
 
     Raises
     ------
     ValueError
-        For an unknown theme or shading, a size that leaves no room for the map, or a curvature
-        that is not a finite number.
+        For an unknown theme or shading, a size that leaves no room for the map, a curvature that
+        is not a finite number, or a path of images of another shape.
 
     Examples
     --------
@@ -109,7 +120,7 @@ def section_figure(
     """
     layers = section_layers(
         section, theme=theme, shading=shading, width=width, height=height, font_size=font_size,
-        title=title, markers=markers, curvature=curvature,
+        title=title, markers=markers, curvature=curvature, region_path=region_path,
     )  # fmt: skip
     figure = blank_section(theme, font_size=font_size)
     apply(figure, layers)
@@ -155,6 +166,7 @@ def section_layers(
     title: bool = True,
     markers: bool = True,
     curvature: float | None = None,
+    region_path: RegionPath | None = None,
 ) -> Layers:
     """Everything that :func:`apply` needs to show a cross-section; see :func:`section_figure`.
 
@@ -176,10 +188,15 @@ def section_layers(
         across=escaped(section.plane.u_name),
         up=escaped(section.plane.v_name),
     )
-    drawn = map_layers(section, frame, look, shading=shading, markers=markers, curvature=curvature)
+    drawn = map_layers(
+        section, frame, look, shading=shading, markers=markers, curvature=curvature,
+        region_path=region_path,
+    )  # fmt: skip
     footer = footer_lines(section, drawn.unnamed, look, frame, shading=shading)
     if curvature is not None:
         footer = [parabola_key(curvature, look), *footer]
+    if region_path is not None:
+        footer = [*path_key(region_path, section.plane, frame, look), *footer]
     frame = frame.with_footer(len(footer))
     return Layers(
         traces=drawn.traces,
@@ -207,12 +224,14 @@ def map_layers(
     shading: str,
     markers: bool,
     curvature: float | None,
+    region_path: RegionPath | None = None,
 ) -> MapLayers:
     """What is drawn inside a map's ``frame``."""
     labels = section.labels.numpy()
     marks = place_marks(section, frame, look) if markers else Marks()
     halo, parabola = parabola_lines(curvature, frame, look)
-    taken = [*marks.boxes, *parabola_boxes(parabola, frame)]
+    along = path_marks(region_path, section.plane, frame, look)
+    taken = [*marks.boxes, *parabola_boxes(parabola, frame), *along.boxes]
     places, texts = _names(section, labels, frame, taken)
     own, others = _boundaries(section, frame)
     line = {"color": look.ink, "width": frame.font / 6, "simplify": False}
@@ -236,9 +255,14 @@ def map_layers(
     return MapLayers(
         traces=(
             halo,
+            along.halo,
             {**others, "line": {**line, "width": frame.font / 12}, "opacity": 0.75},
             {**own, "line": line},
             parabola,
+            along.straight,
+            along.inside,
+            along.away,
+            along.anchors,
             marks.line,
             marks.points,
             names,
