@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.boundary import BoundaryPoints as BoundaryPoints
     from geoexplorer.geometry.boundary import nearest_boundary as nearest_boundary
     from geoexplorer.geometry.boundary import nearest_boundary_steps as nearest_boundary_steps
+    from geoexplorer.geometry.certificates import prove_segment as prove_segment
+    from geoexplorer.geometry.certificates import prove_segment_steps as prove_segment_steps
     from geoexplorer.geometry.curvature import PrincipalCurvatures as PrincipalCurvatures
     from geoexplorer.geometry.curvature import principal_curvatures as principal_curvatures
     from geoexplorer.geometry.curvature import (
@@ -78,6 +80,8 @@ _HOME = {
     "normal_sections_steps": "geometry.normal_sections",
     "principal_curvatures": "geometry.curvature",
     "principal_curvatures_steps": "geometry.curvature",
+    "prove_segment": "geometry.certificates",
+    "prove_segment_steps": "geometry.certificates",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -22,7 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["Cancelled", "Progress", "TimeLeft", "cancellable", "check_cancelled", "last"]
+__all__ = ["Cancelled", "News", "Progress", "TimeLeft", "cancellable", "check_cancelled", "last"]
+
+_LEAST_NEWS = 0.01  # share of the work between two intermediate results
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,25 @@ def check_cancelled() -> None:
     event = _cancel_event.get()
     if event is not None and event.is_set():
         raise Cancelled
+
+
+class News:
+    """Tells which steps bring enough progress to be worth a look; the last one always does.
+
+    Examples
+    --------
+    >>> news = News()
+    >>> [news.due(fraction) for fraction in (0.5, 0.501, 0.6, 1.0)]
+    [True, False, True, True]
+    """
+
+    def __init__(self) -> None:
+        self._shown = 0.0
+
+    def due(self, fraction: float) -> bool:
+        """Whether to show a result with such a share of the work done."""
+        check_cancelled()
+        if fraction < min(1.0, self._shown + _LEAST_NEWS):
+            return False
+        self._shown = fraction
+        return True

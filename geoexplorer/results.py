@@ -11,7 +11,7 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
@@ -28,7 +28,7 @@ import geoexplorer
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
-__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "Stored"]
+__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored"]
 
 _FORMAT = 1
 
@@ -206,6 +206,14 @@ class Result(Stored):
         from geoexplorer import figures
 
         return figures.draw(self, **options)
+
+
+class ResultList(list[S]):
+    """Results that were computed together, one for each of a batch."""
+
+    def __init__(self, results: Iterable[S], progress: Progress) -> None:
+        super().__init__(results)
+        self.progress = progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,45 +3,336 @@
 On a piece of a segment on which no unit of the network switches, the network is affine: what holds
 at both ends holds in between. So "the whole segment stays in the region" is a statement about
 finitely many pieces, whose ends :mod:`geoexplorer.geometry.exact_lines` finds in float64 together
-with a bound of what rounding can have changed. Where a network is not piecewise linear the segment
-is sampled, and the result says so. Source: own; that lines of such networks can be split exactly is
-Sotoudeh & Thakur, "Computing linear restrictions of neural networks" (NeurIPS 2019).
+with a bound of what rounding can have changed. A segment is gone through from its start, so that
+work ends at the first exit. Where a network is not piecewise linear the segment is sampled, and the
+result says so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from geoexplorer.results import Result
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
+from geoexplorer.geometry.piecewise import ROUNDING, Program, program_of
+from geoexplorer.geometry.sampling import sampled_proofs
+from geoexplorer.geometry.segment_proof import SegmentProof
+from geoexplorer.jobs import News, Progress
+from geoexplorer.results import Recorder, ResultList
 
-__all__ = ["SegmentProof"]
+__all__ = ["SegmentProof", "proofs_steps", "prove_all", "prove_segment", "prove_segment_steps"]
+
+# Of a segment, the part that is split first.
+_FIRST_PART = 1 / 32
+# Corners that are worked on together: as many as make so many bytes of the largest result. More
+# do not stay in a CPU's caches.
+_CPU_BYTES = 12 * 2**20
+_GPU_SHARE = 1 / 64  # of the memory allowed
+_FEWEST, _MOST = 8, 2**14
+_ALLOWED = 4  # times as many, before a part is tried again in halves
+_SHORTEST_PART = 2.0**-40
 
 
-@dataclass(frozen=True, eq=False)
-class SegmentProof(Result):
-    """Whether the straight segment from a to b stays in the region of a's class.
+def prove_segment(
+    clf: Classifier, a: Tensor, b: Tensor, *, stop: bool = True
+) -> SegmentProof | list[SegmentProof]:
+    """Prove that the straight segment from a to b stays in the region of a's class, or does not.
 
-    Places on it are numbers t: 0 is a, 1 is b. Up to its end or the first exit, the logits are
-    known at ``t``; where ``exact``, they are affine between two neighbours.
+    Parameters
+    ----------
+    clf
+        The classifier. If it is made of affine layers, batch normalisation, ReLU-like units, max-
+        and average-pooling, sums and concatenations, the answer is a proof; of any other network
+        the segment is sampled.
+    a, b
+        One image ``(C, H, W)`` each, or as many pairs ``(n, C, H, W)``.
+    stop
+        Whether to end at the first exit from the region; if not, the whole segment is split.
+
+    Returns
+    -------
+    SegmentProof or list of SegmentProof
+        One for a pair of images, a list for batches. ``inside`` is None where a margin is not
+        above the bound of the rounding errors, and there is no exit: at ``place`` the answer is
+        undecided. What is proven holds for the network's weights in exact arithmetic.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a or b are not images of the classifier, or not as many of one as of the other.
+
+    Notes
+    -----
+    Source: own; see :mod:`geoexplorer.geometry.exact_lines`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> layers = [nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2)]
+    >>> with torch.no_grad():  # class 0 where |x| < 1, x the first pixel
+    ...     layers[1].weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    ...     layers[3].weight.copy_(torch.tensor([[-1.0, -1.0], [0.0, 0.0]]))
+    ...     layers[3].bias.copy_(torch.tensor([1.0, 0.0]))
+    Parameter containing: ...
+    >>> clf = Classifier(nn.Sequential(*layers).eval(), input_shape=(1, 1, 2), device="cpu")
+    >>> a, b = torch.tensor([[[[-0.5, 0.0]]], [[[0.5, 0.0]]]])
+    >>> proof = prove_segment(clf, a, b)
+    >>> proof.inside, proof.exact, proof.crossings.tolist(), proof.least_margin
+    (True, True, [0.5], 0.5)
+    >>> prove_segment(clf, a, 3 * b).place
+    0.75
     """
+    proofs = jobs.last(prove_segment_steps(clf, a, b, stop=stop))
+    return proofs if getattr(a, "ndim", 3) == 4 else proofs[0]
 
-    inside: bool | None  # None: undecided, a margin is not above what rounding can change
-    exact: bool  # proven in float64; if not, sampled
-    label: int  # the class at a
-    place: float | None  # t of the first exit, or of the place where it is undecided
-    other: int | None  # the class met there
-    t: Tensor  # (p + 1,) float64, ascending from 0: ends of the pieces, or the samples
-    logits: Tensor  # (p + 1, L) float64, at these
-    pieces: int  # p affine pieces; 0 where it is sampled
-    least_margin: float  # least f_label - f_j at any of these
-    rounding: float  # bound of the error of the margins; 0 where it is sampled
-    spacing: float | None  # largest l2 distance between two samples; None where it is exact
-    length: float  # ‖b - a‖
-    class_names: tuple[str, ...]
+
+def prove_segment_steps(
+    clf: Classifier, a: Tensor, b: Tensor, *, stop: bool = True
+) -> Iterator[ResultList[SegmentProof]]:
+    """Like :func:`prove_segment`, always a list, with what is known so far.
+
+    What has been gone through of a segment that is not finished is in ``t`` and ``logits``, and its
+    ``inside`` is None.
+    """
+    recorder = Recorder(clf, "prove_segment", stop=stop)
+    starts, ends = clf.prepare(a, argument="a"), clf.prepare(b, argument="b")
+    if len(starts) != len(ends):
+        raise ValueError(
+            f"a and b must hold as many images, got {len(starts)} and {len(ends)}; the segments "
+            "lead from each image of a to the one of b in the same place"
+        )
+    # Pixels as they were given: float64 images need not be rounded for a float32 network.
+    labels = clf.forward(starts).argmax(1)
+    steps = proofs_steps(clf, _exactly(a, clf), _exactly(b, clf), labels, stop=stop)
+    return recorder.watch(_recorded(steps, recorder))
+
+
+def _recorded(
+    steps: Iterator[ResultList[SegmentProof]], recorder: Recorder
+) -> Iterator[ResultList[SegmentProof]]:
+    for proofs in steps:
+        provenance = recorder.provenance()
+        made = [replace(proof, provenance=provenance) for proof in proofs]
+        yield ResultList(made, proofs.progress)
+
+
+def _exactly(images: Tensor, clf: Classifier) -> Tensor:
+    pixels = torch.as_tensor(images).detach().to(device=clf.device, dtype=torch.float64)
+    return pixels.reshape(-1, *clf.input_shape)
+
+
+def proofs_steps(
+    clf: Classifier, starts: Tensor, ends: Tensor, labels: Tensor, *, stop: bool = True
+) -> Iterator[ResultList[SegmentProof]]:
+    """Proofs for segments ``(n, C, H, W)`` and the classes ``(n,)`` they ought to stay in.
+
+    Nothing is checked, and nothing is said of how they were made.
+    """
+    program = program_of(clf)
+    if isinstance(program, str):
+        found = sampled_proofs(clf, starts, ends, labels, stop=stop)
+        yield ResultList(found, Progress())
+        return
+    walks = [
+        _Walk(start, end, int(label), stop)
+        for start, end, label in zip(starts.double(), ends.double(), labels, strict=True)
+    ]
+    at_once, news = _corners_at_once(clf, program), News()
+    while not all(walk.finished for walk in walks):
+        _go_on(clf, program, [walk for walk in walks if not walk.finished], at_once)
+        share = sum(walk.share for walk in walks) / len(walks)
+        if share < 1.0 and news.due(share):
+            done = sum(walk.finished for walk in walks)
+            progress = Progress(share, f"proving, {done} of {len(walks)} segments")
+            yield ResultList([walk.proof(clf) for walk in walks], progress)
+    yield ResultList([walk.proof(clf) for walk in walks], Progress())
+
+
+def prove_all(
+    clf: Classifier, starts: Tensor, ends: Tensor, labels: Tensor, *, stop: bool = True
+) -> list[SegmentProof]:
+    """The last of :func:`proofs_steps`."""
+    return jobs.last(proofs_steps(clf, starts, ends, labels, stop=stop))
+
+
+def _corners_at_once(clf: Classifier, program: Program) -> int:
+    gpu = clf.device.type == "cuda"
+    memory = clf.memory * _GPU_SHARE if gpu else _CPU_BYTES
+    return int(min(_MOST, max(_FEWEST, memory // (8 * program.largest))))
+
+
+def _go_on(clf: Classifier, program: Program, walks: list[_Walk], at_once: int) -> None:
+    """Go on by one part on as many of the segments as fit together."""
+    together, corners = [walks[0]], walks[0].expected(at_once)
+    for walk in walks[1:]:
+        corners += walk.expected(at_once)
+        if corners > at_once:
+            break
+        together.append(walk)
+    starts, ends = (torch.stack(points) for points in zip(*map(_part, together), strict=True))
+    try:
+        found = split_segments(program, starts, ends, _ALLOWED * at_once)
+    except TooManyCorners:
+        if len(together) > 1:
+            _go_on(clf, program, together[: len(together) // 2], at_once)
+        elif walks[0].width <= _SHORTEST_PART:
+            raise
+        else:
+            walks[0].width /= 2
+            _go_on(clf, program, walks[:1], at_once)
+        return
+    clf.count(forwards=len(found.t))
+    for index, walk in enumerate(together):
+        walk.take(_of_segment(found, index), at_once)
+
+
+def _part(walk: _Walk) -> tuple[Tensor, Tensor]:
+    return walk.point(walk.reached), walk.point(walk.reached + walk.width)
+
+
+def _of_segment(corners: Corners, index: int) -> Corners:
+    own = corners.segments == index
+    return Corners(
+        corners.t[own].cpu(),
+        corners.segments[own].cpu(),
+        corners.logits[own].cpu(),
+        corners.errors[index : index + 1].cpu(),
+    )
+
+
+@dataclass
+class _Walk:
+    """One segment, as far as it has been gone through."""
+
+    start: Tensor  # (C, H, W) float64
+    end: Tensor
+    label: int
+    stop: bool
+
+    def __post_init__(self) -> None:
+        self.reached, self.width = 0.0, _FIRST_PART
+        self.rounding = 0.0
+        self.least = math.inf
+        self.exit: tuple[float, int] | None = None  # place and class
+        self.doubt: tuple[float, int] | None = None
+        self._density: float | None = None  # corners a unit of t
+        self._t: list[Tensor] = []
+        self._logits: list[Tensor] = []
 
     @property
-    def crossings(self) -> Tensor:
-        """t ``(p - 1,)`` at which a unit of the network switches; empty where it is sampled."""
-        return self.t[1:-1] if self.exact else self.t[:0]
+    def finished(self) -> bool:
+        """Whether there is nothing left to find out."""
+        return self.reached >= 1.0 or (self.stop and self.exit is not None)
+
+    @property
+    def share(self) -> float:
+        """Of the work that is done."""
+        return 1.0 if self.finished else self.reached
+
+    def point(self, t: float) -> Tensor:
+        """The place t on it; both ends are as they were given."""
+        return torch.lerp(self.start, self.end, t)
+
+    def expected(self, at_once: int) -> float:
+        """Corners of the next part, roughly."""
+        return at_once if self._density is None else self._density * self.width
+
+    def take(self, corners: Corners, at_once: int) -> None:
+        """Take in the next part, and choose how long the one after it is."""
+        t = self.reached + self.width * corners.t
+        # The ends of a part lie on the segment but for their own rounding.
+        margins = corners.logits[:, self.label, None] - corners.logits
+        margins[:, self.label] = math.inf
+        errors = corners.errors + corners.errors[:, self.label, None]
+        errors = errors + 2 * ROUNDING * corners.logits.abs().amax()
+        last = self._judge(t, margins, errors[0])
+        self._join(t[: last + 1], corners.logits[: last + 1])
+        self.least = min(self.least, float(margins[: last + 1].min()))
+        self.rounding = max(self.rounding, float(errors.max()))
+        self._density = len(t) / self.width
+        self.reached = min(1.0, self.reached + self.width)
+        left = 1.0 - self.reached
+        self.width = min(at_once / self._density, left)
+        if left - self.width < self.width / 2:  # no small rest
+            self.width = left
+
+    def _judge(self, t: Tensor, margins: Tensor, errors: Tensor) -> int:
+        """Look for an exit and for doubts; the last corner to be kept."""
+        inside, outside = (margins > errors).all(1), (margins < -errors).any(1)
+        doubtful = (~inside & ~outside).nonzero()[:, 0]
+        first = int(outside.nonzero()[0, 0]) if bool(outside.any()) else len(t)
+        if self.doubt is None and len(doubtful) and int(doubtful[0]) < first:
+            place = int(doubtful[0])
+            self.doubt = float(t[place]), int(margins[place].argmin())
+        if first == len(t) or self.exit is not None:
+            return len(t) - 1
+        before = max(first - 1, 0)
+        start, end = margins[before], margins[first]
+        shares = torch.where(end < 0, start / (start - end), math.inf)
+        other = int(shares.argmin())
+        share = min(max(float(shares[other]), 0.0), 1.0) if first else 0.0
+        self.exit = float(torch.lerp(t[before], t[first], share)), other
+        return first if self.stop else len(t) - 1
+
+    def _join(self, t: Tensor, logits: Tensor) -> None:
+        """Append corners; the one where two parts meet stays only if a unit switches there."""
+        if self._t:
+            t, logits = t[1:], logits[1:]
+            if len(t) and not self._bends(t[0], logits[0]):
+                self._t[-1], self._logits[-1] = self._t[-1][:-1], self._logits[-1][:-1]
+        self._t.append(t)
+        self._logits.append(logits)
+
+    def _bends(self, t: Tensor, logits: Tensor) -> bool:
+        known = [(a, b) for a, b in zip(self._t, self._logits, strict=True) if len(a)]
+        places = torch.cat([a for a, _ in known[-2:]])[-2:]
+        values = torch.cat([b for _, b in known[-2:]])[-2:]
+        if len(places) < 2:
+            return True
+        share = (places[1] - places[0]) / (t - places[0])
+        chord = torch.lerp(values[0], logits, share)
+        return bool(((chord - values[1]).abs() > self._chord_errors(values, logits)).any())
+
+    def _chord_errors(self, values: Tensor, logits: Tensor) -> Tensor:
+        return _STRAIGHT * ROUNDING * (1 + values.abs().amax() + logits.abs().amax())
+
+    def proof(self, clf: Classifier) -> SegmentProof:
+        """What is known of the segment."""
+        critical = self.exit or self.doubt
+        inside = None
+        if self.exit is not None:
+            inside = False
+        elif self.doubt is None and self.finished:
+            inside = True
+        t = torch.cat(self._t) if self._t else torch.zeros(0, dtype=torch.float64)
+        logits = (
+            torch.cat(self._logits)
+            if self._logits
+            else torch.zeros(0, clf.n_classes, dtype=torch.float64)
+        )
+        return SegmentProof(
+            inside=inside,
+            exact=True,
+            label=self.label,
+            place=None if critical is None else critical[0],
+            other=None if critical is None else critical[1],
+            t=t,
+            logits=logits,
+            pieces=max(len(t) - 1, 0),
+            least_margin=self.least,
+            rounding=self.rounding,
+            spacing=None,
+            length=float((self.end - self.start).norm()),
+            class_names=clf.class_names,
+            progress=Progress() if self.finished else Progress(self.share, "proving"),
+        )
+
+
+# A joint of two parts bends if it lies off the chord of its neighbours by so many roundings.
+_STRAIGHT = 4096.0

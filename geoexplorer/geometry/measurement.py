@@ -25,14 +25,13 @@ from geoexplorer.geometry.operators import (
     default_step,
 )
 from geoexplorer.geometry.smoothing import SmoothedHessians
-from geoexplorer.jobs import HasProgress, Progress, check_cancelled
+from geoexplorer.jobs import HasProgress, News, Progress
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = [
     "METHODS",
     "Curvature",
     "Measurement",
-    "News",
     "news",
     "require_points",
     "require_step",
@@ -51,7 +50,6 @@ _LEAST_SECANT = 0.03
 _STREAMS_APART = 1_000_003
 _POINTS_TOGETHER = 16
 _VECTORS = 8  # of the input's size, held for each direction at a point
-_LEAST_NEWS = 0.01  # share of the work between two intermediate results
 _NEARLY = 0.999  # of the work, before the final result
 
 
@@ -205,21 +203,6 @@ class Measurement:
 
 
 R = TypeVar("R", bound=HasProgress)
-
-
-class News:
-    """Tells which steps bring enough progress to be worth a look; the last one always does."""
-
-    def __init__(self) -> None:
-        self._shown = 0.0
-
-    def due(self, fraction: float) -> bool:
-        """Whether to show a result with such a share of the work done."""
-        check_cancelled()
-        if fraction < min(1.0, self._shown + _LEAST_NEWS):
-            return False
-        self._shown = fraction
-        return True
 
 
 def news(steps: Iterator[R]) -> Iterator[R]:

@@ -18,13 +18,12 @@ from geoexplorer.geometry.measurement import (
     METHODS,
     Curvature,
     Measurement,
-    News,
     require_points,
     require_step,
 )
 from geoexplorer.geometry.operators import ShapeOperators, default_step
 from geoexplorer.geometry.secant import secant_curvatures
-from geoexplorer.jobs import Progress
+from geoexplorer.jobs import News, Progress
 
 __all__ = [
     "CurvatureByStep",

@@ -61,10 +61,11 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Maximum:
-    """The largest of several values: of a window, or of several inputs."""
+    """The largest value of each window; windows may lie across several inputs."""
 
-    select: Callable[..., tuple[Tensor, Tensor]]  # the maxima, and which values they are
-    pick: Callable[..., Tensor]  # those values of other inputs
+    select: Callable[..., tuple[Tensor, Tensor]]  # the maxima (n, ...), and where they were found
+    arrange: _Values  # the inputs as (n, c, v), which "where" and ``members`` count in
+    members: Tensor  # (w, k) int64: the values of each window, -1 for none; the same in each of c
     floor: float | None = None  # a constant that is one of the values
 
 
@@ -169,7 +170,7 @@ class _Call:
     kwargs: dict[str, Any]
     place: int | None  # of the result in a list of results
     shape: tuple[int, ...]  # of the result
-    taken: int  # values of the first input from one image
+    taken: tuple[int, ...]  # shape of the first input, without the batch
 
 
 class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -192,8 +193,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not _refs(given):
             return result
         name = str(func.overloadpacket)
-        first = self._kept[_refs(given)[0]]
-        taken = first.numel() // max(1, len(first))
+        taken = tuple(self._kept[_refs(given)[0]].shape[1:])
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         if not outputs or not isinstance(outputs[0], Tensor):
             raise _NotPiecewiseLinear(f"the network's course depends on the image ({name})")
@@ -426,7 +426,7 @@ def _averaged(call: _Call) -> Affine:
     apply = _filled(call)
     values = max(1, math.prod(call.shape[1:]))
     # Windows may overlap, and adaptive ones are larger by one than their share, on each side.
-    window = 4 * (-(-call.taken // values) + 2)
+    window = 4 * (-(-math.prod(call.taken) // values) + 2)
     if call.name == "aten.avg_pool2d":
         kernel = call.args[1]
         window = kernel[0] * kernel[-1] + 2
@@ -629,32 +629,66 @@ def _absolute_value(call: _Call) -> Elementwise:
 
 
 def _pooled(call: _Call) -> Maximum:
-    def select(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        args = list(call.args)
-        args[0] = inputs[0]
-        values, indices = call.func(*[list(a) if isinstance(a, tuple) else a for a in args])
-        return values, indices
+    """max_pool2d, of a size, stride, padding and dilation for both axes or for each."""
+    settings = call.args[1:]
+    kernel, stride, padding, dilation = (*settings, *_POOLING[len(settings) :])[:4]
+    spans = []
+    for axis, (given, pooled) in enumerate(zip(call.taken[1:], call.shape[2:], strict=True)):
+        size, step, outside, gap = (
+            pair[axis % len(pair)] for pair in (kernel, stride or kernel, padding, dilation)
+        )
+        first = torch.arange(pooled)[:, None] * step - outside
+        spans.append(_within(first + gap * torch.arange(size), given))
+    return _windows(call, spans)
 
-    def pick(inputs: tuple[Tensor, ...], indices: Tensor) -> Tensor:
-        return inputs[0].flatten(2).gather(2, indices.flatten(2)).reshape(indices.shape)
 
-    return Maximum(select, pick)
+_POOLING: tuple[tuple[int, ...], ...] = ((), (), (0,), (1,))
+
+
+def _adaptively_pooled(call: _Call) -> Maximum:
+    spans = []
+    for given, pooled in zip(call.taken[1:], call.shape[2:], strict=True):
+        start = torch.arange(pooled)[:, None] * given // pooled
+        stop = -(-(torch.arange(pooled)[:, None] + 1) * given // pooled)
+        places = start + torch.arange(int((stop - start).max()))
+        spans.append(torch.where(places < stop, places, -1))
+    return _windows(call, spans)
+
+
+def _within(places: Tensor, count: int) -> Tensor:
+    return torch.where((places >= 0) & (places < count), places, -1)
+
+
+def _windows(call: _Call, spans: list[Tensor]) -> Maximum:
+    """Windows made of the rows ``(h, a)`` and the columns ``(w, b)`` of each."""
+    if len(call.taken) != 3:
+        raise _NotPiecewiseLinear(f"{call.name} of anything but images (n, C, H, W)")
+    rows, columns = spans[0][:, None, :, None], spans[1][None, :, None, :]
+    places = torch.where((rows < 0) | (columns < 0), -1, rows * call.taken[2] + columns)
+
+    def select(image: Tensor) -> tuple[Tensor, Tensor]:
+        args = [list(value) if isinstance(value, tuple) else value for value in call.args[1:]]
+        values, where = call.func(image, *args)
+        return values, where
+
+    return Maximum(select, lambda image: image.flatten(2), places.flatten(2).flatten(0, 1))
 
 
 def _larger(call: _Call) -> Maximum | Elementwise:
     first, second = call.args
     if not (isinstance(first, _Ref) and isinstance(second, _Ref)):
         constant = second if isinstance(first, _Ref) else first
+        _require_no_batch(call, constant)
         return Elementwise(_filled(call), ((constant, 1.0),))
 
     def select(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        values, indices = torch.stack(inputs).max(0)
-        return values, indices
+        values, where = torch.stack(inputs, -1).max(-1)
+        return values, where
 
-    def pick(inputs: tuple[Tensor, ...], indices: Tensor) -> Tensor:
-        return torch.stack(inputs).gather(0, indices[None])[0]
+    def arrange(*inputs: Tensor) -> Tensor:
+        return torch.stack(inputs, -1).flatten(1, -2)
 
-    return Maximum(select, pick)
+    return Maximum(select, arrange, torch.tensor([[0, 1]]))
 
 
 def _smaller_constant(call: _Call) -> Elementwise:
@@ -662,6 +696,7 @@ def _smaller_constant(call: _Call) -> Elementwise:
     if isinstance(first, _Ref) and isinstance(second, _Ref):
         raise _NotPiecewiseLinear("aten.minimum of two results is not known")
     constant = second if isinstance(first, _Ref) else first
+    _require_no_batch(call, constant)
     return Elementwise(_filled(call), ((constant, 1.0),))
 
 
@@ -673,17 +708,17 @@ def _over_axes(call: _Call) -> Maximum:
     if not places or places[0] == 0 or places != list(range(count - len(places), count)):
         raise _NotPiecewiseLinear(f"{call.name} over axes that are not the last ones")
 
-    def select(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        values, indices = inputs[0].flatten(places[0]).max(-1)
+    def arrange(image: Tensor) -> Tensor:
+        rows = image.flatten(places[0])
+        return rows.reshape(len(rows), -1, rows.shape[-1])
+
+    def select(image: Tensor) -> tuple[Tensor, Tensor]:
+        values, where = arrange(image).max(-1)
         shape = (len(values), *call.shape[1:])
-        return values.reshape(shape), indices.reshape(shape)
+        return values.reshape(shape), where.reshape(shape)
 
-    def pick(inputs: tuple[Tensor, ...], indices: Tensor) -> Tensor:
-        rows = inputs[0].flatten(places[0])
-        chosen = rows.gather(-1, indices.reshape(*rows.shape[:-1], 1))
-        return chosen.reshape(indices.shape)
-
-    return Maximum(select, pick)
+    members = torch.arange(math.prod(call.taken[axis - 1] for axis in places))[None]
+    return Maximum(select, arrange, members)
 
 
 _AFFINE: dict[str, Callable[[_Call], Affine]] = {
@@ -725,7 +760,7 @@ _AFFINE: dict[str, Callable[[_Call], Affine]] = {
 _UNITS: dict[str, Callable[[_Call], Elementwise | Maximum]] = {
     "aten._prelu_kernel": _parametric,
     "aten.abs": _absolute_value,
-    "aten.adaptive_max_pool2d": _pooled,
+    "aten.adaptive_max_pool2d": _adaptively_pooled,
     "aten.amax": _over_axes,
     "aten.clamp": _clamped(True, True),
     "aten.clamp_max": _clamped(False, True),

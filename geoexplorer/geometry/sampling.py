@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import Classifier
-from geoexplorer.geometry.certificates import SegmentProof
+from geoexplorer.geometry.segment_proof import SegmentProof
 
-__all__ = ["SampledSegment", "sampled_proofs", "samples"]
+__all__ = ["SampledSegment", "proof_of", "sampled_proofs", "samples"]
 
 INTERVALS = 64
 """Intervals of the evenly spaced samples to begin with."""
@@ -110,7 +110,7 @@ def sampled_proofs(
     found = samples(clf, starts, ends, labels, stop=stop, intervals=intervals)
     lengths = (ends.double() - starts.double()).flatten(1).norm(dim=1).tolist()
     return [
-        _proof(segment, label, length, clf.class_names)
+        proof_of(segment, label, length, clf.class_names)
         for segment, label, length in zip(found, labels.tolist(), lengths, strict=True)
     ]
 
@@ -123,9 +123,13 @@ def samples(
     *,
     stop: bool = True,
     intervals: int = INTERVALS,
+    locate: bool = True,
 ) -> list[SampledSegment]:
-    """The samples themselves; everything as for :func:`sampled_proofs`."""
-    sampler = _Sampler(clf, starts.flatten(1), ends.flatten(1), labels.cpu(), stop)
+    """The samples themselves; everything as for :func:`sampled_proofs`.
+
+    ``locate=False`` leaves out the bisection, and an exit lies somewhere before its sample.
+    """
+    sampler = _Sampler(clf, starts.flatten(1), ends.flatten(1), labels.cpu(), stop, locate)
     pending, finished = sampler.even(intervals), []
     while len(pending):
         halved = sampler.intervals_to_halve(pending)
@@ -165,10 +169,16 @@ class _Sampler:
     """Evaluates a classifier on segments, and says where more samples are needed."""
 
     def __init__(
-        self, clf: Classifier, starts: Tensor, ends: Tensor, labels: Tensor, stop: bool
+        self,
+        clf: Classifier,
+        starts: Tensor,
+        ends: Tensor,
+        labels: Tensor,
+        stop: bool,
+        locate: bool,
     ) -> None:
-        self.clf, self.starts, self.ends, self.stop = clf, starts, ends, stop
-        self.labels = labels
+        self.clf, self.starts, self.ends, self.labels = clf, starts, ends, labels
+        self.stop, self.locate = stop, locate
         self.count = len(starts)
         self.narrowest = max(_NARROWEST, _ROUNDING_STEPS * torch.finfo(clf.dtype).eps)
 
@@ -196,7 +206,9 @@ class _Sampler:
         crossed = outside[1:] != outside[:-1]
         both_inside = ~outside[1:] & ~outside[:-1]
         crowded = known.segments.bincount(minlength=self.count)[known.segments[1:]] > _MOST
-        wanted = crossed | (both_inside & ~crowded & self._in_doubt(margins, width, within))
+        wanted = both_inside & ~crowded & self._in_doubt(margins, width, within)
+        if self.locate:
+            wanted |= crossed
         if self.stop:
             wanted &= ~self._beyond_exit(known, outside)[:-1]
         return (wanted & within & (width > self.narrowest)).nonzero()[:, 0]
@@ -210,7 +222,7 @@ class _Sampler:
         """One a segment, cut off after its first exit where that ends it."""
         least = self.margins(known).amin(1)
         sizes = known.segments.bincount(minlength=self.count).tolist()
-        columns = (column.split(sizes) for column in (known.t, known.logits, least))
+        columns = (torch.split(column, sizes) for column in (known.t, known.logits, least))
         return [self._segment(*rows) for rows in zip(*columns, strict=True)]
 
     def _segment(self, t: Tensor, logits: Tensor, least: Tensor) -> SampledSegment:
@@ -242,7 +254,9 @@ class _Sampler:
         at_once = self.clf.chunk_size * len(self.clf.devices)
         parts = [
             self._logits(rows, places)
-            for rows, places in zip(segments.split(at_once), t.split(at_once), strict=True)
+            for rows, places in zip(
+                torch.split(segments, at_once), torch.split(t, at_once), strict=True
+            )
         ]
         logits = torch.cat(parts) if parts else t.new_empty(0, self.clf.n_classes)
         if not bool(torch.isfinite(logits).all()):
@@ -258,9 +272,10 @@ class _Sampler:
         return self.clf.forward(images.reshape(-1, *self.clf.input_shape)).double().cpu()
 
 
-def _proof(
+def proof_of(
     segment: SampledSegment, label: int, length: float, names: tuple[str, ...]
 ) -> SegmentProof:
+    """What the samples of a segment of the given l2 length say, as a result."""
     other = None
     if segment.critical is not None:
         margins = segment.logits[segment.critical, label] - segment.logits[segment.critical]

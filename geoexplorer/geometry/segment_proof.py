@@ -1,0 +1,39 @@
+"""What is known of a straight segment: whether it stays in one region, and how surely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from geoexplorer.results import Result
+
+__all__ = ["SegmentProof"]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentProof(Result):
+    """Whether the straight segment from a to b stays in the region of a's class.
+
+    Places on it are numbers t: 0 is a, 1 is b. Up to its end or the first exit, the logits are
+    known at ``t``; where ``exact``, they are affine between two neighbours.
+    """
+
+    inside: bool | None  # None: undecided, a margin is not above what rounding can change
+    exact: bool  # proven in float64; if not, sampled
+    label: int  # the class at a
+    place: float | None  # t of the first exit, or of the place where it is undecided
+    other: int | None  # the class met there
+    t: Tensor  # (p + 1,) float64, ascending from 0: ends of the pieces, or the samples
+    logits: Tensor  # (p + 1, L) float64, at these
+    pieces: int  # p affine pieces; 0 where it is sampled
+    least_margin: float  # least f_label - f_j at any of these
+    rounding: float  # bound of the error of the margins; 0 where it is sampled
+    spacing: float | None  # largest l2 distance between two samples; None where it is exact
+    length: float  # ‖b - a‖
+    class_names: tuple[str, ...]
+
+    @property
+    def crossings(self) -> Tensor:
+        """t ``(p - 1,)`` at which a unit of the network switches; empty where it is sampled."""
+        return self.t[1:-1] if self.exact else self.t[:0]
