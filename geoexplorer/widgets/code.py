@@ -8,10 +8,11 @@ from typing import Any
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
 from geoexplorer.widgets.curvatures import POINTS, Measure
+from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
 
-__all__ = ["curvature_script", "principal_name", "section_script"]
+__all__ = ["curvature_script", "path_script", "principal_name", "section_script"]
 
 
 def section_script(
@@ -121,6 +122,65 @@ def curvature_script(
     return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
 
 
+def path_script(
+    session: Session,
+    view: View,
+    wanted: Wanted,
+    *,
+    toward: bool,
+    extent: tuple[float, float, float, float] | None,
+    resolution: tuple[int, int] | None,
+    figure_options: Mapping[str, Any],
+) -> str:
+    """A script that connects two images and draws the path.
+
+    Parameters
+    ----------
+    session, view, wanted
+        What is connected with what, and how.
+    toward
+        Whether the plane of a straight path goes through the boundary nearest to it.
+    extent, resolution
+        Of the map around it; None where the path itself is drawn.
+    figure_options
+        Of the figure.
+    """
+    label = int(view.boundary.own[0])
+    search = {"effort": wanted.effort, "seed": wanted.seed}
+    start = _end_code(session, view, wanted)
+    if wanted.scenario != "same class":
+        start = _call(f"enter_region(clf, {start}, {label}", search) + ")"
+    connect = {"effort": wanted.effort, "prove": wanted.prove, "seed": wanted.seed}
+    body = [f"b = {start}", f"path = gx.connect({_call('clf, x[0], b', connect)})"]
+    options = {name: repr(value) for name, value in figure_options.items()}
+    shown = "path"
+    if extent is not None:
+        shown = "section"
+        options["region_path"] = "path"
+        if toward:
+            body += [
+                "boundary = gx.nearest_boundary(clf, images_at(path, [least_place(path)]))",
+                f"toward = directions.given(boundary.points[0] - x[0], {NEAREST!r})",
+                "plane = path_plane(path, toward=toward).marked(z=boundary.points[0])",
+            ]
+        else:
+            body.append("plane = path_plane(path)")
+        body += [
+            f"section = gx.cross_section(clf, plane, extent={extent}, resolution={resolution})",
+        ]
+    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
+    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+
+
+def _end_code(session: Session, view: View, wanted: Wanted) -> str:
+    """An expression for the image that a path leads to, before it is moved into the region."""
+    if wanted.target is None:
+        return tensor_code(start_of(view, wanted))
+    if session.is_added(view.subject, wanted.target):
+        return tensor_code(view.subject.images.images[wanted.target])
+    return f"images.images[{wanted.target}]"
+
+
 def principal_name(rank: int) -> str:
     """What a principal direction is called where its curvature stands beside it.
 
@@ -137,6 +197,12 @@ def _script(session: Session, view: View, body: list[str]) -> str:
     imports = ["import geoexplorer as gx"]
     if "directions." in text:
         imports.append("from geoexplorer.geometry import directions")
+    if "path_plane(" in text:
+        imports.append("from geoexplorer.geometry.path_planes import path_plane")
+    if "images_at(" in text:
+        imports.append("from geoexplorer.geometry.path_places import images_at, least_place")
+    if "enter_region(" in text:
+        imports.append("from geoexplorer.geometry.paths import enter_region")
     if "torch." in text:
         imports = ["import base64", "", "import torch", "", *imports]
     return "\n".join([*imports, "", text, ""])

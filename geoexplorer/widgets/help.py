@@ -145,6 +145,47 @@ TERMS = {
         "by rank. The band holds the middle 80 % of the images.",
         "κ̄<sub>i</sub> = (1/n) Σ κ<sub>i</sub>(z<sub>j</sub>)",
     ),
+    "path": (
+        "A chain of straight segments from the image to another one, all inside the region of one "
+        "class: first the straight segment, else it is bent at a midpoint that is moved into the "
+        "region, and so on for both halves. An image of another class, or a random point, is first "
+        "perturbed into the region.",
+        "p₀ = a, p₁, …, p<sub>m</sub> = b,  argmax f = own on every [p<sub>k</sub>, "
+        "p<sub>k+1</sub>]",
+    ),
+    "straightness": (
+        "How much longer the path is than the straight line between its ends. 1 is the straight "
+        "segment itself; the paper found that hardly more is ever needed.",
+        "Σ ‖p<sub>k+1</sub> − p<sub>k</sub>‖ / ‖b − a‖",
+    ),
+    "proven": (
+        "A network of ReLUs and max-pooling is affine on finitely many pieces of a segment, so "
+        "what holds at their ends holds in between: the path never leaves its region, up to a "
+        "rounding error that is stated. On other networks segments are sampled, and what lies "
+        "between two samples is not known.",
+        "f<sub>own</sub> − f<sub>j</sub> > rounding at all ends of pieces, for all j",
+    ),
+    "sampled": (
+        "The network was evaluated at places so far apart, and none of them lies outside. It is no "
+        "proof: a sliver of another class between two samples is not seen.",
+        "argmax f(a + t (b − a)) = own at every t = k δ / ‖b − a‖",
+    ),
+    "anchors": (
+        "The corners of the path, both ends included. The fewer, the nearer the region is to being "
+        "convex between the two images.",
+        "p₀, p₁, …, p<sub>m</sub>",
+    ),
+    "effort": (
+        "How long a path is looked for. “accurate” bends it more often, tries more ways round, and "
+        "shortens it more.",
+        "levels of halving, ways round, rounds of shortening",
+    ),
+    "random point": (
+        "A point drawn at random from the sphere of all points as long as a typical image, to the "
+        "eye noise; the number is the seed, and ⟳ draws another. It is perturbed into the region "
+        "and then connected, as in the paper.",
+        "w / ‖w‖ · median ‖x‖,  w ~ N(0, I)",
+    ),
     "window": (
         "The part of the plane that is shown. Drag to move it, scroll or drag a rectangle with "
         "Shift to zoom: the map is computed anew there; a double click goes back to the whole.",

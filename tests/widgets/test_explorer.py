@@ -336,7 +336,7 @@ def test_the_whole_state_comes_back(open_explorer, explorer):
         ({"selection": {"image": -1}}, "'image' cannot be -1"),
         ({"panels": {"curvatur": {}}}, "'curvatur' is not known"),
         ({"panels": {"cross-section": {"shading": "x"}}}, "'shading' cannot be 'x'"),
-        ({"panel": "paths"}, "panel must be one of cross-section"),
+        ({"panel": "detours"}, "panel must be one of cross-section"),
         ({"theme": "pink"}, "theme must be one of"),
         ({"surprise": 1}, "'surprise' is not known"),
         ({"directions": {"d": {"shape": [1], "float32": "?"}}}, "direction 'd' is not an image"),

@@ -1,0 +1,37 @@
+"""What is known about a path, in words with their question marks."""
+
+from __future__ import annotations
+
+import re
+
+from geoexplorer.figures.path_words import (
+    straight_words,
+    straightness_words,
+    verdict,
+)
+from geoexplorer.figures.text import number
+from geoexplorer.geometry.paths import RegionPath
+from geoexplorer.widgets.help import help_button, term
+
+__all__ = ["path_facts"]
+
+
+def path_facts(path: RegionPath) -> str:
+    """HTML: proven or sampled, straightness, length, anchors."""
+    said = verdict(path)
+    # The first words stand out, up to what the number behind them rests on.
+    head, rest = re.match(r"([^(]*)(.*)", said, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = {"exact": "proven", "sampled": "sampled"}.get(path.proof or "", "path")
+    lines = [f"<b>{head.strip()}</b> {help_button(name)}"]
+    if rest:
+        lines.append(f'<span class="gx-note">{rest.strip("()")}</span>')
+    distance = float((path.anchors[-1] - path.anchors[0]).double().norm())
+    lines.append(
+        f"{term('straightness', 'straightness')} {straightness_words(path.straightness)}: length "
+        f"{number(path.length, 4)} over {number(distance, 4)}"
+    )
+    count = len(path.anchors)
+    words = "the straight segment" if count == 2 else f"{count} anchors"
+    lines.append(f"{words} {help_button('anchors')}")
+    lines += straight_words(path)
+    return "".join(f"<div>{line}</div>" for line in lines)
