@@ -59,7 +59,7 @@ def path_marks(path: RegionPath | None, plane: Plane, frame: Frame, look: Theme)
         )
     corners = plane.coordinates(path.anchors).numpy()
     near, far = _pieces(path, plane, corners)
-    width = frame.font / 5.5
+    width = frame.font / 4.5
     line = {"color": accent(look), "width": width, "simplify": False}
     straight = np.stack([corners[0], corners[-1]])
     bent = len(corners) > 2
@@ -68,7 +68,7 @@ def path_marks(path: RegionPath | None, plane: Plane, frame: Frame, look: Theme)
     spots = [*middle.tolist(), *failed]
     whole = _polyline([corners, straight] if bent else [corners])
     return PathMarks(
-        halo={**whole, "line": {**line, "color": look.paper, "width": 2.4 * width},
+        halo={**whole, "line": {**line, "color": look.paper, "width": 2.2 * width},
               "opacity": 0.85},
         straight={**_polyline([straight] if bent else []),
                   "line": {"color": look.ink, "width": frame.font / 9, "dash": "dash"}},

@@ -36,6 +36,7 @@ _TOLERANCE = 0.15  # pixels that a curve may be off
 _WIDTH, _CASING = 0.19, 0.30  # of a curve and of its dark edge, in lines of text
 _EDGE = 0.45  # share of ink in it
 _NUMBERED = 12  # anchors, above which they have no numbers
+_ROOM = 2 * " "  # beside each name in the key, which plotly breaks sooner than its texts need
 _OUTSIDE = 1.7  # lines of text that the ground below zero has at least
 
 
@@ -59,7 +60,7 @@ def scores_layers(
     canvas = Canvas.around(
         heading=heading if title else (),
         caption=_reading(path, course) if caption else (),
-        key=keys,
+        key=[key + _ROOM for key in keys],
         **sizes,
     )
     if strip is not None:

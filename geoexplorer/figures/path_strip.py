@@ -147,27 +147,28 @@ def strip_layers(
         plot_height=max(text + 3 * _LINE * font + 0.4 * font, 5 * font),
         **sizes,
     )
-    step = (canvas.wide - strip.tile) / (len(strip.distances) - 1)
+    # The x axis is the distance from a, so that a place pointed at is known.
+    length = course.length or 1.0
+    unit = length / (canvas.wide - strip.tile)
+    half, step = strip.aside * unit, (canvas.wide - strip.tile) / (len(strip.distances) - 1)
     tiles, labels = [], []
     for index, source in enumerate(strip.sources()):
-        left = index * step
-        tiles.append(Tile(source, left, 0.0, strip.tile, strip.tall))
+        at = index * step * unit
+        tiles.append(Tile(source, at - half, 0.0, 2 * half, strip.tall))
         name, ahead = _score(course, logits[index], min(step, strip.tile + _SPACE * font), font)
         for line, words in enumerate((name, ahead, number(strip.distances[index], 3))):
             colour = look.muted if line == 2 else look.ink
-            at = left + strip.tile / 2, text + (line + 0.5) * _LINE * font
-            labels.append(Label(*at, words, "middle center", colour))
-    start, whole = strip.tile / 2, canvas.wide - strip.tile
-    places = start + whole * course.anchors / (course.length or 1.0)
-    ticks = [value for place in places for value in (place, place, np.nan)]
-    ends = [value for _ in places for value in (ruler - 0.35 * font, ruler + 0.35 * font, np.nan)]
+            down = text + (line + 0.5) * _LINE * font
+            labels.append(Label(at, down, words, "middle center", colour))
+    ticks = [value for place in course.anchors.tolist() for value in (place, place, np.nan)]
+    ends = [ruler - 0.35 * font, ruler + 0.35 * font, np.nan] * len(course.anchors)
     curves = [
-        Curve(np.array([start, start + whole]), np.array([ruler, ruler]), look.line),
+        Curve(np.array([0.0, length]), np.array([ruler, ruler]), look.line),
         Curve(np.array(ticks), np.array(ends), look.ink),
     ]
     layers = chart_layers(
         canvas,
-        Axis((0.0, canvas.wide), visible=False),
+        Axis((-half, length + half), visible=False),
         Axis((canvas.tall, 0.0), visible=False),
         curves=curves,
         labels=labels,

@@ -28,7 +28,7 @@ _ROUNDED = 1e-9  # and one nearer than this is rounding
 def verdict(path: RegionPath | SegmentProof) -> str:
     """Whether it stays inside, and how surely that is known."""
     if not path.progress.complete:
-        return f"searching ({escaped(path.progress.message)})"
+        return f"not final ({escaped(path.progress.message)})"
     if isinstance(path, SegmentProof):
         return _verdict_of_segment(path)
     name = escaped(path.class_names[path.label])

@@ -66,7 +66,7 @@ def test_what_is_not_connected_says_where_it_failed():
     said = words(result.figure())
     assert f"not connected: leaves 7 for 9 at {place:.4g} from a" in said
     assert "proven" not in said
-    assert "searching (segments of level 2)" in heading(
+    assert "not final (segments of level 2)" in heading(
         dataclasses.replace(result, progress=Progress(0.5, "segments of level 2")).figure()
     )
 
