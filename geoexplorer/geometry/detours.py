@@ -24,7 +24,7 @@ __all__ = ["detours", "distances", "shortest_way"]
 
 _GRADIENTS = 8  # along the segment, that span the directions
 _JITTER = 0.25  # of the segment's length: how far from it they are taken
-_REACH = (0.25, 0.5, 1.0)  # of the segment's length: how far from it the points start
+_REACH = (0.5, 1.0, 2.0)  # of the segment's length: how far from it the points start
 _PENALTY = 20.0  # a leg that leaves the region counts as so many times its length
 
 

@@ -28,9 +28,11 @@ _PLAIN = 4  # steps that take the last linearisation alone
 _LINEARISATIONS = 3  # that the steps after them take together
 _SWEEPS = 16  # over these, to find the shortest step
 _LONGER = 3.0  # than the plain step, at most
-_STALLED = 10  # steps without a larger margin after which an image that is inside stays there
-# Where the gradient vanishes a step goes anywhere, and no step is longer than a part of the space;
-# root mean square over the pixels, in bounds' widths.
+# Steps without a larger margin after which an image that is inside stays there, and one that is not
+# is kicked.
+_STALLED = 10
+# A kick goes anywhere, also where the gradient vanishes; no step is longer than a part of the space.
+# Root mean square over the pixels, in bounds' widths.
 _KICK, _LONGEST = 0.01, 0.25
 
 
@@ -84,6 +86,8 @@ def toward_margin(
             _LEAST_GAIN * logits[going].abs().amax(1)
         )
         place[rows] += descent.next(rows, place[rows], wanted, gradients[going].flatten(1))
+        if step % _STALLED == _STALLED - 1:
+            place[rows[highest[rows] <= 0]] += descent.kick
     return best
 
 

@@ -46,10 +46,15 @@ class Effort:
 
 EFFORTS = {
     "interactive": Effort(
-        levels=6, depths=(0.25, 0.5), steps=50, detours=(16,), shortening=3, repairs=2
+        levels=6, depths=(0.25, 0.5), steps=50, detours=(16, 32), shortening=3, repairs=2
     ),
     "accurate": Effort(
-        levels=10, depths=(0.25, 0.5, 0.1), steps=100, detours=(24, 48), shortening=12, repairs=5
+        levels=10,
+        depths=(0.25, 0.5, 0.1),
+        steps=100,
+        detours=(24, 48, 64),
+        shortening=12,
+        repairs=5,
     ),
 }
 
