@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.boundary import nearest_boundary_steps as nearest_boundary_steps
     from geoexplorer.geometry.certificates import prove_segment as prove_segment
     from geoexplorer.geometry.certificates import prove_segment_steps as prove_segment_steps
+    from geoexplorer.geometry.connectivity import Connectivity as Connectivity
+    from geoexplorer.geometry.connectivity import connectivity as connectivity
+    from geoexplorer.geometry.connectivity import connectivity_steps as connectivity_steps
+    from geoexplorer.geometry.convex_combinations import ConvexCombinations as ConvexCombinations
+    from geoexplorer.geometry.convex_combinations import convex_combinations as convex_combinations
+    from geoexplorer.geometry.convex_combinations import (
+        convex_combinations_steps as convex_combinations_steps,
+    )
     from geoexplorer.geometry.curvature import PrincipalCurvatures as PrincipalCurvatures
     from geoexplorer.geometry.curvature import principal_curvatures as principal_curvatures
     from geoexplorer.geometry.curvature import (
@@ -37,10 +45,15 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.normal_sections import NormalSections as NormalSections
     from geoexplorer.geometry.normal_sections import normal_sections as normal_sections
     from geoexplorer.geometry.normal_sections import normal_sections_steps as normal_sections_steps
+    from geoexplorer.geometry.paths import connect as connect
+    from geoexplorer.geometry.paths import connect_steps as connect_steps
+    from geoexplorer.geometry.paths import enter_region as enter_region
     from geoexplorer.geometry.planes import Plane as Plane
+    from geoexplorer.geometry.region_path import RegionPath as RegionPath
     from geoexplorer.geometry.sections import CrossSection as CrossSection
     from geoexplorer.geometry.sections import cross_section as cross_section
     from geoexplorer.geometry.sections import cross_section_steps as cross_section_steps
+    from geoexplorer.geometry.segment_proof import SegmentProof as SegmentProof
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
     from geoexplorer.widgets.explore import explore as explore
@@ -51,6 +64,8 @@ if TYPE_CHECKING:
 _HOME = {
     "BoundaryPoints": "geometry.boundary",
     "Classifier": "classifier",
+    "Connectivity": "geometry.connectivity",
+    "ConvexCombinations": "geometry.convex_combinations",
     "CrossSection": "geometry.sections",
     "CurvatureByStep": "geometry.normal_curvature",
     "CurvatureDensity": "geometry.mean_curvature",
@@ -60,12 +75,21 @@ _HOME = {
     "NormalSections": "geometry.normal_sections",
     "Plane": "geometry.planes",
     "PrincipalCurvatures": "geometry.curvature",
+    "RegionPath": "geometry.region_path",
+    "SegmentProof": "geometry.segment_proof",
+    "connect": "geometry.paths",
+    "connect_steps": "geometry.paths",
+    "connectivity": "geometry.connectivity",
+    "connectivity_steps": "geometry.connectivity",
+    "convex_combinations": "geometry.convex_combinations",
+    "convex_combinations_steps": "geometry.convex_combinations",
     "cross_section": "geometry.sections",
     "cross_section_steps": "geometry.sections",
     "curvature_by_step": "geometry.normal_curvature",
     "curvature_by_step_steps": "geometry.normal_curvature",
     "curvature_density": "geometry.mean_curvature",
     "curvature_density_steps": "geometry.mean_curvature",
+    "enter_region": "geometry.paths",
     "explore": "widgets.explore",
     "list_classifiers": "zoo",
     "load_classifier": "zoo",

@@ -31,8 +31,8 @@ _LONGER = 3.0  # than the plain step, at most
 # Steps without a larger margin after which an image that is inside stays there, and one that is not
 # is kicked.
 _STALLED = 10
-# A kick goes anywhere, also where the gradient vanishes; no step is longer than a part of the space.
-# Root mean square over the pixels, in bounds' widths.
+# A kick, which also helps where the gradient vanishes, and the longest step: root mean square over
+# the pixels, in bounds' widths.
 _KICK, _LONGEST = 0.01, 0.25
 
 
