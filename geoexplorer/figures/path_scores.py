@@ -83,8 +83,8 @@ def scores_layers(
         curves.append(Curve(x, y, colour, dash=dash, name=key, hover=about))
     ground = (np.array([across[0], across[1], across[1], across[0]]),
               np.array([0.0, 0.0, low, low]))  # fmt: skip
-    none = np.empty(0)
-    curves.append(Curve(none, none, canvas.look.line, area=ground, bound=_ticks(course, low, high)))
+    x, y = _ticks(course, low, high)
+    curves.append(Curve(x, y, canvas.look.line, dash="dot", area=ground))
     marks, labels = _overtaken(course, canvas, across)
     curves.append(marks)
     labels += _below(own, course, canvas, unit, (low, high))
@@ -131,15 +131,11 @@ def _thinned(
     return x[rows], y[rows]
 
 
-def _ticks(
-    course: Course, low: float, high: float
-) -> tuple[Sequence[float], Sequence[float]] | None:
+def _ticks(course: Course, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """A line from bottom to top at each anchor between the ends."""
-    inner = course.anchors[1:-1].tolist()
-    if not inner:
-        return None
-    x = [value for place in inner for value in (place, place, math.nan)]
-    return x, [value for _ in inner for value in (low, high, math.nan)]
+    inner = course.anchors[1:-1]
+    x = np.stack([inner, inner, np.full(len(inner), math.nan)], axis=1)
+    return x.ravel(), np.tile([low, high, math.nan], len(inner))
 
 
 def _overtaken(

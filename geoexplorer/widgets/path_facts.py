@@ -26,12 +26,12 @@ def path_facts(path: RegionPath) -> str:
     if rest:
         lines.append(f'<span class="gx-note">{rest.strip("()")}</span>')
     distance = float((path.anchors[-1] - path.anchors[0]).double().norm())
-    lines.append(
-        f"{term('straightness', 'straightness')} {straightness_words(path.straightness)}: length "
-        f"{number(path.length, 4)} over {number(distance, 4)}"
-    )
     count = len(path.anchors)
-    words = "the straight segment" if count == 2 else f"{count} anchors"
-    lines.append(f"{words} {help_button('anchors')}")
+    words = "no bend" if count == 2 else f"{count} anchors"
+    lines += [
+        f"{term('straightness', 'straightness')} {straightness_words(path.straightness)}, "
+        f"{words} {help_button('anchors')}",
+        f"length {number(path.length, 4)}, from end to end {number(distance, 4)}",
+    ]
     lines += straight_words(path)
     return "".join(f"<div>{line}</div>" for line in lines)

@@ -49,6 +49,7 @@ _REST_SECONDS = 0.25
 _DRAWING_SECONDS = 0.3
 # Pixels of the panel's height for the controls and the images to choose from.
 _CONTROLS_HEIGHT = 100
+_RING = 7  # radius of the ring at a place, in pixels
 _SHAPE = 0.8  # most height of a figure, over its width
 
 
@@ -272,8 +273,8 @@ class PathsPanel(Panel):
             least = along is None
             along = least_place(path) if along is None else along
             image = images_at(path, torch.tensor([along]))[0]
-            where = f"{along:.3g} of {path.length:.3g} along it"
-            where += ", the least margin" if least else ""
+            where = f"at {along:.3g} of {path.length:.3g}"
+            where += ", least margin" if least else ""
         logits = shown.view.clf.logits(image[None])[0].cpu()
         pinned = pin is not None and (shown.section is None or spot is None)
         place = Place(where, image, logits, pinned=pinned)
@@ -309,13 +310,19 @@ class PathsPanel(Panel):
         return None if shown is None or along is None else min(max(along, 0.0), shown.path.length)
 
     def _shapes(self) -> list[dict[str, Any]]:
-        """A line where the chart is read."""
-        along = self._along()
-        if self._mapped() or along is None:
+        """A line where the chart is read; on the map a ring at what is pinned."""
+        shown, along = self.shown, self._along()
+        if shown is None or along is None:
             return []
-        pinned = self.choice.place is not None
-        colour = accent(theme_named(self.host.theme()))
-        line = {"color": colour, "width": 1.5, "dash": "solid" if pinned else "dot"}
+        look = theme_named(self.host.theme())
+        if shown.section is not None:
+            image = images_at(shown.path, torch.tensor([along]))
+            x, y = shown.section.plane.coordinates(image)[0].tolist()
+            ends = {"x0": -_RING, "x1": _RING, "y0": -_RING, "y1": _RING}
+            place = {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y}
+            return [{"type": "circle", **ends, **place, "line": {"color": look.ink, "width": 2}}]
+        dash = "dot" if self.choice.place is None else "solid"
+        line = {"color": accent(look), "width": 1.5, "dash": dash}
         return [{"type": "line", "x0": along, "x1": along, "y0": 0, "y1": 1, "xref": "x",
                  "yref": "paper", "line": line}]  # fmt: skip
 
