@@ -24,9 +24,10 @@ from geoexplorer.figures.curvature_summary import (
     check_band,
     common_and_own,
     compared,
-    title_words,
+    heading_words,
+    spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, method_name, side_words, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, method_name, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.scales import scale_for
 from geoexplorer.figures.series import series_colour, series_dash
@@ -98,15 +99,11 @@ def by_step_layers(
     low, high = padded(min([0.0, *places]), max([0.0, *places]))
 
     facts, own = common_and_own(results, steps=False)
-    heading = [f"{title_words('Curvature', results)} against the step h", *facts]
-    if one:
-        heading.append(side_words(curvatures, class_names))
+    heading = heading_words("Curvature", results, facts, class_names)
+    heading[0] += " against the step h"
     names = {key: _names(result, key, len(results)) for key, result in results.items()}
     shown = [label for key in results for label in names[key][: directions[key]]]
-    reading = []
-    if any(len(result) > 1 for result in results.values()):
-        ends = " to ".join(f"{100 * end:.3g}" for end in band)
-        reading.append(f"line: mean of the images, band: {ends} % of them")
+    reading = spread_words(results.values(), band)
     total = max(result.values.shape[1] for result in results.values())
     if total > count:
         reading.append(f"{count} of {total} directions")

@@ -17,9 +17,10 @@ from geoexplorer.figures.curvature_summary import (
     check_band,
     common_and_own,
     compared,
-    title_words,
+    heading_words,
+    spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, side_words, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.level_lines import level_label, level_room
 from geoexplorer.figures.scales import Scale
@@ -88,13 +89,8 @@ def density_layers(
 
     facts, own = common_and_own(results)
     names = list(own)
-    heading = [title_words("Density of principal curvatures", results), *facts]
-    if one:
-        heading.append(side_words(density, class_names))
-    reading = []
-    if any(len(result) > 1 for result in results.values()):
-        ends = " to ".join(f"{100 * end:.3g}" for end in band)
-        reading.append(f"line: mean of the images, band: {ends} % of them")
+    heading = heading_words("Density of principal curvatures", results, facts, class_names)
+    reading = spread_words(results.values(), band)
     single = " and ".join(number(value, 2) for value in dict.fromkeys(singles))
     reading += [f"each curvature a bell of width {number(wide, 2)}, by itself {single} high"]
     reading += sign_words(list(results.values()), class_names)

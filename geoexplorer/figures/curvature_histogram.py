@@ -13,9 +13,9 @@ from geoexplorer.figures.curvature_summary import (
     bound_of,
     caption_words,
     common_and_own,
-    title_words,
+    heading_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, side_words, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.level_lines import level_label, level_room
 from geoexplorer.figures.scales import scale_for
@@ -44,12 +44,11 @@ def histogram_layers(
     facts, own = common_and_own(results)
     names = list(own)
     one = len(results) == 1
-    first = next(iter(results.values()))
-    heading = [title_words("Principal curvatures", results), *facts]
+    heading = heading_words("Principal curvatures", results, facts, class_names)
     reading = sign_words(list(results.values()), class_names)
     reading += caption_words(results, own, asymmetries=True)
     canvas = Canvas.around(
-        heading=[*heading, *([side_words(first, class_names)] if one else [])] if title else (),
+        heading=heading if title else (),
         caption=[*reading, *measure.words] if caption else (),
         key=() if one else names,
         note=True,

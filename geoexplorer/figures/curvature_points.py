@@ -14,9 +14,10 @@ from geoexplorer.figures.curvature_summary import (
     caption_words,
     check_band,
     common_and_own,
-    title_words,
+    heading_words,
+    spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, side_words, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.series import series_colour
 from geoexplorer.figures.text import escaped, number, round_step, text_width
@@ -63,8 +64,8 @@ def mean_layers(
     """
     results = {"": curvatures}
     facts, own = common_and_own(results)
-    heading = [title_words("Mean curvature", results), *facts, f"{curvatures.probes:,} probes"]
-    heading.append(side_words(curvatures, class_names))
+    facts.append(f"{curvatures.probes:,} probes")
+    heading = heading_words("Mean curvature", results, facts, class_names)
     values = curvatures.values.double().numpy()
     errors = np.nan_to_num(curvatures.standard_errors.double().numpy())
     known = np.isfinite(values)
@@ -147,15 +148,10 @@ def normal_layers(
     check_band(band)
     results = {"": curvatures}
     facts, own = common_and_own(results)
-    heading = [title_words("Normal curvature", results), *facts]
-    heading.append(side_words(curvatures, class_names))
+    heading = heading_words("Normal curvature", results, facts, class_names)
     count = min(curvatures.values.shape[1], _MOST_BARS)
     spread = Spread.of(curvatures.values[:, :count].double().numpy(), band)
-    several = len(curvatures) > 1
-    reading = []
-    if several:
-        ends = " to ".join(f"{100 * end:.3g}" for end in band)
-        reading.append(f"bar: mean of the images, line: {ends} % of them")
+    reading = spread_words([curvatures], band, mean="bar", ends="line")
     if count < curvatures.values.shape[1]:
         reading.append(f"{count} of {curvatures.values.shape[1]} directions")
     reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
@@ -172,12 +168,12 @@ def normal_layers(
         rows=names,
         plot_height=max(5.0, _ROW * count) * font,
     )
-    ends_ = np.concatenate([spread.mean, spread.low, spread.high, [0.0]])
-    ends_ = ends_[np.isfinite(ends_)]
+    ends = np.concatenate([spread.mean, spread.low, spread.high, [0.0]])
+    ends = ends[np.isfinite(ends)]
     # Beside every bar stands its value.
     share = (text_width("−0.0000", font) + 0.6 * font) / canvas.wide
     share /= max(1 - 2 * share, 0.2)
-    low, high = padded(float(ends_.min()), float(ends_.max()), share)
+    low, high = padded(float(ends.min()), float(ends.max()), share)
     rows = range(count)
     bars = [_bar(row, value) for row, value in zip(rows, spread.mean, strict=True)]
     area = tuple(np.concatenate(parts)[:-1] for parts in zip(*bars, strict=True))

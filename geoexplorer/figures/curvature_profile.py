@@ -16,13 +16,10 @@ from geoexplorer.figures.curvature_summary import (
     bound_of,
     caption_words,
     common_and_own,
-    title_words,
+    heading_words,
+    spread_words,
 )
-from geoexplorer.figures.curvature_words import (
-    AXIS_TITLES,
-    side_words,
-    sign_words,
-)
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.index_axis import IndexAxis, Placed
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.scales import Scale, scale_for
@@ -64,13 +61,10 @@ def profile_layers(
     measure = scale_for(axis, np.concatenate([spread.mean for spread in spreads]))
     facts, own = common_and_own(results)
     names = list(own)
-    many = any(len(result) > 1 for result in results.values())
-    heading = [title_words("Principal curvatures", results), *facts]
-    if len(results) == 1:
-        heading.append(side_words(first, class_names))
+    heading = heading_words("Principal curvatures", results, facts, class_names)
     canvas = Canvas.around(
         heading=heading if title else (),
-        caption=[*_reading(results, own, indices, band, many, class_names), *measure.words]
+        caption=[*_reading(results, own, indices, band, class_names), *measure.words]
         if caption
         else (),
         key=names if len(results) > 1 else (),
@@ -263,14 +257,10 @@ def _reading(
     own: Mapping[str, str],
     axis: IndexAxis,
     band: Band,
-    many: bool,
     class_names: Sequence[str] | None,
 ) -> list[str]:
     """How the picture is read."""
-    parts = []
-    if many:
-        low, high = (f"{100 * end:.3g}" for end in band)
-        parts.append(f"line: mean of the images, band: {low} to {high} % of them")
+    parts = spread_words(results.values(), band)
     if axis.ends is not None:
         parts.append(f"the {axis.ends} values at either end")
     parts += sign_words(list(results.values()), class_names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from geoexplorer.figures.curvature_words import (
     method_words,
     network_name,
     place_words,
+    side_words,
 )
 from geoexplorer.figures.text import escaped, number
 from geoexplorer.geometry.measurement import Curvature
@@ -29,7 +30,9 @@ __all__ = [
     "check_band",
     "common_and_own",
     "compared",
+    "heading_words",
     "known_rows",
+    "spread_words",
     "title_words",
 ]
 
@@ -164,6 +167,29 @@ def caption_words(
         elif words:
             parts.append(f"{name}: {', '.join(words)}")
     return parts
+
+
+def heading_words(
+    what: str,
+    results: Mapping[str, Curvature],
+    facts: Sequence[str],
+    class_names: Sequence[str] | None,
+) -> list[str]:
+    """The title, the ``facts`` that all have in common, and which class is own of a single one."""
+    heading = [title_words(what, results), *facts]
+    if len(results) == 1:
+        heading += [side_words(result, class_names) for result in results.values()]
+    return heading
+
+
+def spread_words(
+    results: Iterable[Curvature], band: Band, *, mean: str = "line", ends: str = "band"
+) -> list[str]:
+    """What shows the mean of several images and what the ``band`` of them; nothing for one."""
+    if not any(len(result) > 1 for result in results):
+        return []
+    shares = " to ".join(f"{100 * end:.3g}" for end in band)
+    return [f"{mean}: mean of the images, {ends}: {shares} % of them"]
 
 
 def title_words(what: str, results: Mapping[str, Curvature]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from geoexplorer.figures.chart import MOST_TILES, Axis, Canvas, Label, Tile, chart_layers
-from geoexplorer.figures.curvature_summary import common_and_own, known_rows, title_words
-from geoexplorer.figures.curvature_words import class_name, finding_words, side_words, sign_words
+from geoexplorer.figures.curvature_summary import common_and_own, heading_words, known_rows
+from geoexplorer.figures.curvature_words import class_name, finding_words, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.rasters import signed_uri
 from geoexplorer.figures.text import number, text_width
@@ -76,8 +76,7 @@ def directions_layers(
 
     results = {"": curvatures}
     facts, _ = common_and_own(results)
-    heading = [title_words("Principal directions", results), *facts]
-    heading.append(side_words(curvatures, class_names))
+    heading = heading_words("Principal directions", results, facts, class_names)
     unit = curvatures.directions.double().numpy()
     columns = [*range(count), *range(unit.shape[1] - count, unit.shape[1])]
     scale = float(np.nan_to_num(np.abs(unit[np.ix_(rows, columns)])).max()) if rows else 1.0
