@@ -419,6 +419,66 @@ class Bridge(Analytic):
         return _two_logits((limit**2 - product) / limit**2)
 
 
+class C(Analytic):
+    """Class 0 is a C around the middle, in the first two pixels; the others do not count.
+
+    A ring from ``inner`` to ``outer`` that is open for angles below ``gap`` (at most π/2) to both
+    sides of the first axis. No closed form for the distance.
+    """
+
+    def __init__(self, input_shape, inner: float, outer: float, gap: float):
+        super().__init__(input_shape)
+        self.inner, self.outer, self.gap = inner, outer, gap
+
+    def forward(self, x):
+        first, second = x.flatten(1)[:, 0], x.flatten(1)[:, 1]
+        radius = torch.sqrt(first**2 + second**2)
+        beside = math.cos(self.gap) * second.abs() - math.sin(self.gap) * first
+        ring = torch.minimum(self.outer - radius, radius - self.inner)
+        return _two_logits(torch.minimum(ring, beside))
+
+    def at(self, angle: float, radius: float | None = None) -> Tensor:
+        """The image ``(C, H, W)`` at an angle, by default in the middle of the ring."""
+        radius = (self.inner + self.outer) / 2 if radius is None else radius
+        image = torch.zeros(self.input_shape, dtype=torch.float64)
+        image.view(-1)[0], image.view(-1)[1] = radius * math.cos(angle), radius * math.sin(angle)
+        return image
+
+
+class TouchingBalls(Analytic):
+    """Class 0 is two unit balls that touch at the middle; their centres lie on the first axis."""
+
+    def forward(self, x):
+        first, rest = x.flatten(1)[:, :1], x.flatten(1)[:, 1:]
+        return _two_logits(1 - (first.abs() - 1).square()[:, 0] - rest.square().sum(1))
+
+
+class Sliver(nn.Sequential):
+    """A ReLU network on two pixels: class 1 is a sliver across the first axis in class 0.
+
+    It is so thin in the first pixel, around ``place``, and so long in the second to both sides of
+    zero; infinitely long if ``half_length`` is None.
+    """
+
+    def __init__(self, place: float, width: float, half_length: float | None):
+        first, second = nn.Linear(2, 5).double(), nn.Linear(5, 1).double()
+        with torch.no_grad():
+            first.weight.copy_(torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1], [0, -1]]))
+            long = 1e9 if half_length is None else half_length
+            first.bias.copy_(
+                torch.tensor([width - place, -place, -width - place, -long, -long]).double()
+            )
+            slope = 2 / width
+            second.weight.copy_(torch.tensor([[slope, -2 * slope, slope, -1e3, -1e3]]))
+            second.bias.zero_()
+        last = nn.Linear(1, 2).double()
+        with torch.no_grad():
+            last.weight.copy_(torch.tensor([[-2.0], [0.0]]))
+            last.bias.copy_(torch.tensor([2.0, 0.0]))
+        super().__init__(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), last)
+        self.input_shape = (1, 1, 2)
+
+
 class Ellipsoid(Quadratic):
     """Class 0 is the ellipsoid sum ((x - centre)² / semi_axes²) < 1, axes along the pixels."""
 

@@ -44,7 +44,7 @@ class Effort:
 
 EFFORTS = {
     "interactive": Effort(
-        levels=6, depths=(0.25, 0.5), steps=50, detours=(16, 32), shortening=3, repairs=2
+        levels=6, depths=(0.25, 0.5), steps=50, detours=(16, 32), shortening=3, repairs=3
     ),
     "accurate": Effort(
         levels=10,
@@ -138,17 +138,17 @@ class PathSearch:
                 seed = self.seed + _SEEDS_APART * number
                 lines = detours(self.clf, lines, points=points, steps=effort.steps, seed=seed)
             if number == 0:
-                self.lines = _replaced(self.lines, rows, lines)
+                self.lines = _replaced(self.lines, list(zip(rows, lines, strict=True)))
             for share in self._bend(lines):
                 yield (number + share) / len(tries)
             found = [(row, line) for row, line in zip(rows, lines, strict=True) if line.inside]
-            self.lines = _replaced(self.lines, *zip(*found, strict=True)) if found else self.lines
+            self.lines = _replaced(self.lines, found)
 
     def _anew(self, row: int, depth: float) -> Polyline:
         """The straight segment of a pair, to be bent; what is known of it stays."""
-        line = self.straight[row]
-        legs = [Leg(leg.sampled, leg.proof) for leg in line.legs]
-        return Polyline(list(line.anchors), line.label, depth * self.margins[row], legs)
+        line = _copied(self.straight[row])
+        line.depth = depth * self.margins[row]
+        return line
 
     def _bend(self, lines: Sequence[Polyline]) -> Iterator[float]:
         effort = self.effort
@@ -156,19 +156,18 @@ class PathSearch:
 
     def _certify(self) -> Iterator[float]:
         """Prove the straight segments and the paths found; bend again what does not hold."""
+        found = [line for line in self.lines if line.inside]
+        for share in self._prove([*self.straight, *found], exactly=self.prove):
+            yield _PROVEN * share
+        self._prefer_straight()
+        broken = [row for row, line in enumerate(self.lines) if line in found and not line.inside]
         repairs = self.effort.repairs
-        for number in range(1 + repairs):
-            found = [line for line in self.lines if line.inside]
-            done = 0.0 if number == 0 else _PROVEN + (1 - _PROVEN) * (number - 1) / repairs
-            part = _PROVEN if number == 0 else (1 - _PROVEN) / repairs
-            for share in self._prove([*self.straight, *found], exactly=self.prove):
-                yield done + part * share
-            self._prefer_straight()
-            broken = [line for line in found if not line.inside and line in self.lines]
+        for number in range(repairs):
             if not broken:
                 break
-            if number < repairs:
-                self._repair(broken, number)
+            for share in self._repair(broken, number):
+                yield _PROVEN + (1 - _PROVEN) * (number + share) / repairs
+            broken = [row for row in broken if not self.lines[row].inside]
         lost = [line for line in self.lines if not line.inside]
         for line, index in _unproven(lost):
             leg = line.legs[index]
@@ -200,20 +199,10 @@ class PathSearch:
             for straight, line in zip(self.straight, self.lines, strict=True)
         ]
 
-    def _repair(self, broken: Sequence[Polyline], number: int) -> None:
-        """Bend lines where a proof found what the samples did not see."""
-        rows = [self.lines.index(line) for line in broken]
-        lines = [
-            Polyline(
-                list(line.anchors),
-                line.label,
-                line.depth,
-                [Leg(leg.sampled, leg.proof) for leg in line.legs],
-            )
-            for line in broken
-        ]
-        self.lines = _replaced(self.lines, rows, lines)
+    def _repair(self, rows: Sequence[int], number: int) -> Iterator[float]:
+        """Bend lines where a proof found what the samples did not see, and prove them again."""
         aside = _ASIDE[min(number, len(_ASIDE) - 1)]
+        lines = [_copied(self.lines[row]) for row in rows]
         places = [
             (line, index, _beside(line, index, aside, self.seed + number))
             for line in lines
@@ -221,6 +210,9 @@ class PathSearch:
         ]
         insert_anchors(self.clf, places, steps=self.effort.steps, seed=self.seed)
         list(self._bend(lines))
+        bent = [(row, line) for row, line in zip(rows, lines, strict=True) if line.inside]
+        self.lines = _replaced(self.lines, bent)
+        yield from self._prove([line for _, line in bent], exactly=self.prove)
 
     def _result(self, progress: Progress) -> ResultList[RegionPath]:
         provenance = self.recorder.provenance()
@@ -283,10 +275,13 @@ def _unproven(lines: Sequence[Polyline]) -> list[tuple[Polyline, int]]:
     ]
 
 
-def _replaced(
-    lines: Sequence[Polyline], rows: Sequence[int], others: Sequence[Polyline]
-) -> list[Polyline]:
-    replaced = dict(zip(rows, others, strict=True))
+def _copied(line: Polyline) -> Polyline:
+    legs = [Leg(leg.sampled, leg.proof) for leg in line.legs]
+    return Polyline(list(line.anchors), line.label, line.depth, legs)
+
+
+def _replaced(lines: Sequence[Polyline], others: Sequence[tuple[int, Polyline]]) -> list[Polyline]:
+    replaced = dict(others)
     return [replaced.get(row, line) for row, line in enumerate(lines)]
 
 
