@@ -21,6 +21,7 @@ from geoexplorer.figures.text import bare, first_fitting, text_width, wrapped
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 
 __all__ = [
+    "DEFAULT_WIDTH",
     "MOST_CURVES",
     "MOST_TILES",
     "TRACES",
@@ -36,6 +37,7 @@ __all__ = [
     "padded",
 ]
 
+DEFAULT_WIDTH = 640.0  # in CSS pixels
 MOST_CURVES = 12
 MOST_TILES = 24
 # In drawing order: bands below all, labels above.
@@ -46,7 +48,6 @@ TRACES = (
     "selected",
     "labels",
 )
-_DEFAULT_WIDTH = 640.0
 _LEAST_PLOT = (90.0, 60.0)
 _LINE = 1.3
 _LEFT, _RIGHT = 5.8, 1.2  # in lines of text
@@ -166,7 +167,7 @@ class Canvas:
         look = theme_named(theme)
         check_sizes(width, height, font_size)
         font = pixels(font_size)
-        width = _DEFAULT_WIDTH if width is None else width
+        width = DEFAULT_WIDTH if width is None else width
         room = width - 1.4 * font
         lines: list[str] = []
         if heading:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geoexplorer.figures.chart import Axis, Canvas, Curve, Label, chart_layers, padded
+from geoexplorer.figures.chart import (
+    DEFAULT_WIDTH,
+    Axis,
+    Canvas,
+    Curve,
+    Label,
+    chart_layers,
+    padded,
+)
 from geoexplorer.figures.curvature_summary import (
     Band,
     Spread,
@@ -156,7 +164,7 @@ def normal_layers(
         reading.append(f"{count} of {curvatures.values.shape[1]} directions")
     reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
     font = pixels(font_size)
-    room = _NAMES * (640.0 if width is None else width)
+    room = _NAMES * (DEFAULT_WIDTH if width is None else width)
     names = [_cut(name, room, font) for name in curvatures.direction_names[:count]]
     canvas = Canvas.around(
         theme=theme,

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from geoexplorer.figures.chart import MOST_TILES, Axis, Canvas, Label, Tile, chart_layers
+from geoexplorer.figures.chart import (
+    DEFAULT_WIDTH,
+    MOST_TILES,
+    Axis,
+    Canvas,
+    Label,
+    Tile,
+    chart_layers,
+)
 from geoexplorer.figures.curvature_summary import common_and_own, heading_words, known_rows
 from geoexplorer.figures.curvature_words import class_name, finding_words, sign_words
 from geoexplorer.figures.layers import Layers
@@ -24,7 +32,6 @@ _BELOW = 1.9  # κ and the room to the next row
 _ABOVE = 1.5  # what the two halves are
 _PARTING = 1.6  # between them
 _MOST_ROWS = 4
-_DEFAULT_WIDTH = 640.0
 
 
 def directions_layers(
@@ -56,7 +63,7 @@ def directions_layers(
         sides = [_sides(curvatures, row, class_names) for row in rows]
         named = max(text_width(side, font) for side in sides) + 0.6 * font
     given = sizes.get("width")
-    width = _DEFAULT_WIDTH if given is None else float(given)
+    width = DEFAULT_WIDTH if given is None else float(given)
     room = width - 1.4 * font - named - _PARTING * font
     most = max(1, curvatures.values.shape[1] // 2)
     fit = int((room / font + _SPACE) / (_LEAST_TILE + _SPACE)) // 2

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import torch
 
 from geoexplorer.figures.captions import footer_lines
+from geoexplorer.figures.chart import DEFAULT_WIDTH, check_sizes
 from geoexplorer.figures.curvature_words import method_words
 from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.sections import TRACES, map_layers, window_of
@@ -80,6 +81,7 @@ def normal_sections_figure(
     if shading not in SHADINGS:
         accepted = ", ".join(map(repr, SHADINGS))
         raise ValueError(f"shading must be one of {accepted}, got {shading!r}")
+    check_sizes(width, None, font_size)
     font = pixels(font_size)
     grid = _Grid.of(sections, width, font)
     heading = _heading(sections, look, grid.width - 2 * font, font) if title else []
@@ -188,10 +190,7 @@ class _Grid:
 
     @staticmethod
     def of(sections: NormalSections, width: float | None, font: float) -> _Grid:
-        for name, value in (("width", width), ("font_size", font)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number, got {value!r}")
-        width = 640.0 if width is None else width
+        width = DEFAULT_WIDTH if width is None else width
         window = window_of(sections.sections[0])
         (x0, x1), (y0, y1) = window
         left, gap = _LEFT * font, _GAP * font
