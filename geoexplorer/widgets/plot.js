@@ -13,13 +13,19 @@ function render({ model, el }) {
   const listening = new AbortController();
   const options = { capture: true, signal: listening.signal };
 
+  // Of several figures in the box one is shown at a time.
+  function shown() {
+    const plots = [...(box?.querySelectorAll(".js-plotly-plot") ?? [])];
+    return plots.find((plot) => plot.offsetParent !== null) ?? plots[0];
+  }
+
   function axes() {
-    const layout = box?.querySelector(".js-plotly-plot")?._fullLayout;
+    const layout = shown()?._fullLayout;
     return layout?.xaxis?._length ? [layout.xaxis, layout.yaxis] : null;
   }
 
   function place(event) {
-    const ground = box?.querySelector(".nsewdrag");
+    const ground = shown()?.querySelector(".nsewdrag");
     const [x, y] = axes() ?? [];
     if (!x || !ground) return null;
     const area = ground.getBoundingClientRect();
