@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from geoexplorer.figures.boundaries import boundary_figure
+from geoexplorer.figures.connectivity import combinations_figure, connectivity_figure
 from geoexplorer.figures.curvature import (
     by_step_figure,
     density_figure,
@@ -21,6 +22,8 @@ from geoexplorer.figures.paths import path_figure, segment_figure
 from geoexplorer.figures.sections import section_figure
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.certificates import SegmentProof
+from geoexplorer.geometry.connectivity import Connectivity
+from geoexplorer.geometry.convex_combinations import ConvexCombinations
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
@@ -42,6 +45,8 @@ _DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
     NormalSections: normal_sections_figure,
     RegionPath: path_figure,
     SegmentProof: segment_figure,
+    Connectivity: connectivity_figure,
+    ConvexCombinations: combinations_figure,
 }
 
 
@@ -51,13 +56,13 @@ def draw(result: Result, **options: Any) -> go.Figure:
     Parameters
     ----------
     result
-        Boundary points, cross-sections, curvatures of any kind, normal sections, paths, or
-        proofs of segments.
+        Boundary points, cross-sections, curvatures of any kind, normal sections, paths,
+        proofs of segments, pairs of images, or convex combinations.
     options
         Those of the drawing function, which stand in
         :mod:`~geoexplorer.figures.boundaries`, :mod:`~geoexplorer.figures.sections`,
-        :mod:`~geoexplorer.figures.curvature`, :mod:`~geoexplorer.figures.normal_sections` and
-        :mod:`~geoexplorer.figures.paths`.
+        :mod:`~geoexplorer.figures.curvature`, :mod:`~geoexplorer.figures.normal_sections`,
+        :mod:`~geoexplorer.figures.paths` and :mod:`~geoexplorer.figures.connectivity`.
 
     Raises
     ------
