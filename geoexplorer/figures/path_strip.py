@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from geoexplorer.figures.chart import MOST_TILES, Axis, Canvas, Curve, Label, Tile, chart_layers
 from geoexplorer.figures.colours import class_colour
@@ -108,7 +107,7 @@ class Strip:
 
     def sources(self) -> list[str]:
         """The images as PNG data URIs."""
-        images = images_at(self.path, torch.tensor(self.distances)).double().numpy()
+        images = images_at(self.path, self.distances).double().numpy()
         return [image_uri(image, bounds=self.bounds, least_side=_SIDE) for image in images]
 
 

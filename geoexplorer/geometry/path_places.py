@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def anchor_distances(path: RegionPath) -> Tensor:
     return torch.cat([steps.new_zeros(1), steps.cumsum(0)])
 
 
-def images_at(path: RegionPath, distances: Tensor) -> Tensor:
+def images_at(path: RegionPath, distances: Tensor | Sequence[float]) -> Tensor:
     """Images at distances along a path.
 
     Parameters

@@ -184,7 +184,7 @@ TERMS = {
         "A point drawn at random from the sphere of all points as long as a typical image, to the "
         "eye noise; the number is the seed, and ⟳ draws another. It is perturbed into the region "
         "and then connected, as in the paper.",
-        "w / ‖w‖ · median ‖x‖,  w ~ N(0, I)",
+        "w / ‖w‖ · mean ‖x‖,  w ~ N(0, I)",
     ),
     "window": (
         "The part of the plane that is shown. Drag to move it, scroll or drag a rectangle with "

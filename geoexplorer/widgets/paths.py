@@ -47,7 +47,7 @@ EFFORTS = ("interactive", "accurate")
 NEAREST = "toward the nearest boundary"
 # So many images to choose from are looked for, among so many at most.
 _OFFERED, _LOOKED_THROUGH, _AT_ONCE = 24, 400, 24
-_TYPICAL = 100  # images whose median norm a random point has
+_TYPICAL = 100  # images whose mean norm a random point has
 _DRAWING_SECONDS = 0.3
 
 
@@ -164,7 +164,7 @@ def plane_steps(
     key = ("path boundary", view.subject.key, view.index, wanted)
     points = session.results.get(key)
     if points is None:
-        images = images_at(path, torch.tensor([least_place(path)]))
+        images = images_at(path, [least_place(path)])
         clock = TimeLeft()
         for points in nearest_boundary_steps(view.clf, images):
             message = f"boundary nearest to the path: {clock.describe(points.progress)}"
@@ -178,10 +178,10 @@ def plane_steps(
 
 
 def random_point(images: Tensor, seed: int) -> Tensor:
-    """A random point ``(C, H, W)`` on the sphere of the median norm of images ``(n, C, H, W)``."""
+    """A random point ``(C, H, W)`` on the sphere of the mean norm of images ``(n, C, H, W)``."""
     generator = torch.Generator().manual_seed(seed)
     point = torch.randn(images.shape[1:], generator=generator)
-    return point * images.flatten(1).norm(dim=1).median() / point.norm()
+    return point * images.flatten(1).norm(dim=1).mean() / point.norm()
 
 
 def start_of(view: View, wanted: Wanted) -> Tensor:

@@ -272,7 +272,7 @@ class PathsPanel(Panel):
             along = self._along()
             least = along is None
             along = least_place(path) if along is None else along
-            image = images_at(path, torch.tensor([along]))[0]
+            image = images_at(path, [along])[0]
             where = f"at {along:.3g} of {path.length:.3g}"
             where += ", least margin" if least else ""
         logits = shown.view.clf.logits(image[None])[0].cpu()
@@ -316,7 +316,7 @@ class PathsPanel(Panel):
             return []
         look = theme_named(self.host.theme())
         if shown.section is not None:
-            image = images_at(shown.path, torch.tensor([along]))
+            image = images_at(shown.path, [along])
             x, y = shown.section.plane.coordinates(image)[0].tolist()
             ends = {"x0": -_RING, "x1": _RING, "y0": -_RING, "y1": _RING}
             place = {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y}
