@@ -101,6 +101,8 @@ def connect_steps(
     if not isinstance(prove, bool):
         raise TypeError(f"prove must be True or False, got {prove!r}")
     seed = operator.index(seed)
+    if not isinstance(clf, Classifier):
+        raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
     recorder = Recorder(clf, "connect", effort=effort, prove=prove, seed=seed)
     search = PathSearch(clf, *_checked_pairs(clf, a, b), chosen, prove, seed, recorder)
     steps = search.steps()
@@ -171,10 +173,8 @@ def _effort(value: Any) -> Effort:
     return EFFORTS[value]
 
 
-def _checked_pairs(clf: Any, a: Any, b: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _checked_pairs(clf: Classifier, a: Any, b: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Flattened images ``(n, d)``, their classes, and the larger margin of each pair."""
-    if not isinstance(clf, Classifier):
-        raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
     first, second = clf.prepare(a, argument="a"), clf.prepare(b, argument="b")
     if a.ndim != b.ndim or len(first) != len(second):
         raise ValueError(

@@ -2,8 +2,9 @@
 
 The margins f_label - f_j over every other class j are known at samples. Between two neighbours a
 margin could dip below zero unless it is large beside its change from one to the other and beside
-the change of its slope there; such intervals are halved until none is left or they are too narrow.
-That is an estimate and no proof: what lies between two samples and gives no sign at them is missed.
+the change of its slope there; such intervals are halved until none is left. Where they get too
+narrow or too many before, it is undecided whether the segment stays inside. This is an estimate and
+no proof: what lies between two samples and gives no sign at them is missed.
 Source: own; the paper sampled its segments at even steps.
 """
 
@@ -40,20 +41,19 @@ class SampledSegment:
     logits: Tensor  # (p + 1, L) float64
     least: Tensor  # (p + 1,) float64: least f_label - f_j there
     exit: int | None  # index of the first sample outside the region
+    doubt: int | None  # of the lowest one beside which it might leave, with no room for more
 
     @property
     def inside(self) -> bool | None:
-        """Whether every sample is in the region; None where one of them has a margin of zero."""
+        """Whether it stays in the region, as far as samples tell; None: undecided."""
         if self.exit is not None:
             return False
-        return None if bool((self.least <= 0).any()) else True
+        return True if self.doubt is None else None
 
     @property
     def critical(self) -> int | None:
-        """Index of the first exit, or of the first sample with a margin of zero."""
-        if self.exit is not None or self.inside:
-            return self.exit
-        return int((self.least <= 0).nonzero()[0, 0])
+        """Index of the first exit, or of the lowest sample in doubt."""
+        return self.doubt if self.exit is None else self.exit
 
     @property
     def place(self) -> float | None:
@@ -88,8 +88,9 @@ def sampled_proofs(
     Returns
     -------
     list of SegmentProof
-        ``inside`` is None where a margin is exactly zero at a sample and none is below. The first
-        exit lies between ``place`` and the sample before it, found by bisection.
+        The first exit lies between ``place`` and the sample before it, found by bisection.
+        ``inside`` is None where there is none and a margin comes so near to zero, at ``place``,
+        that its sign between the samples remains in doubt.
 
     Raises
     ------
@@ -199,7 +200,7 @@ class _Sampler:
     def intervals_to_halve(self, known: _Known) -> Tensor:
         """Indices of those that a segment might leave its region in, or where it does."""
         margins = self.margins(known)
-        width = known.t[1:] - known.t[:-1]
+        width = known.t.diff()
         within = known.segments[1:] == known.segments[:-1]
         least = margins.amin(1)
         outside = least < 0
@@ -220,16 +221,26 @@ class _Sampler:
 
     def split(self, known: _Known) -> list[SampledSegment]:
         """One a segment, cut off after its first exit where that ends it."""
-        least = self.margins(known).amin(1)
+        margins = self.margins(known)
+        doubtful = margins.amin(1) <= 0
+        within = known.segments[1:] == known.segments[:-1]
+        between = within & self._in_doubt(margins, known.t.diff(), within)
+        doubtful[:-1] |= between
+        doubtful[1:] |= between
         sizes = known.segments.bincount(minlength=self.count).tolist()
-        columns = (torch.split(column, sizes) for column in (known.t, known.logits, least))
-        return [self._segment(*rows) for rows in zip(*columns, strict=True)]
+        columns = known.t, known.logits, margins.amin(1), doubtful
+        parts = (torch.split(column, sizes) for column in columns)
+        return [self._segment(*rows) for rows in zip(*parts, strict=True)]
 
-    def _segment(self, t: Tensor, logits: Tensor, least: Tensor) -> SampledSegment:
-        outside = (least < 0).nonzero()[:, 0]
-        left = int(outside[0]) if len(outside) else None
+    def _segment(
+        self, t: Tensor, logits: Tensor, least: Tensor, doubtful: Tensor
+    ) -> SampledSegment:
+        left = _lowest(least < 0, torch.arange(len(t)))
+        doubt = _lowest(doubtful, least)
         kept = slice(None) if left is None or not self.stop else slice(left + 1)
-        return SampledSegment(t[kept].clone(), logits[kept].clone(), least[kept].clone(), left)
+        return SampledSegment(
+            t[kept].clone(), logits[kept].clone(), least[kept].clone(), left, doubt
+        )
 
     def _in_doubt(self, margins: Tensor, width: Tensor, within: Tensor) -> Tensor:
         """Whether a margin is small beside its change and beside the change of its slope."""
@@ -270,6 +281,11 @@ class _Sampler:
         share = t.to(self.starts)[:, None]
         images = torch.lerp(self.starts[rows], self.ends[rows], share)  # exact at both ends
         return self.clf.forward(images.reshape(-1, *self.clf.input_shape)).double().cpu()
+
+
+def _lowest(chosen: Tensor, values: Tensor) -> int | None:
+    """Index of the lowest value among those chosen."""
+    return int(torch.where(chosen, values, torch.inf).argmin()) if bool(chosen.any()) else None
 
 
 def proof_of(
