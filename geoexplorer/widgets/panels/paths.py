@@ -47,8 +47,8 @@ __all__ = ["PathsPanel"]
 _FONT_POINTS = 9.0
 _REST_SECONDS = 0.25
 _DRAWING_SECONDS = 0.3
-# Pixels of the panel's height for the controls and the images to choose from.
-_CONTROLS_HEIGHT = 100
+# Pixels of the height that a figure may take that go to the images to choose from.
+_ENDS_HEIGHT = 40
 _RING = 7  # radius of the ring at a place, in pixels
 _SHAPE = 0.8  # most height of a figure, over its width
 
@@ -255,7 +255,7 @@ class PathsPanel(Panel):
 
     def _size(self) -> tuple[int, int]:
         width, height = self.ears.size
-        return width, min(height - _CONTROLS_HEIGHT, round(_SHAPE * width))
+        return width, min(height - _ENDS_HEIGHT, round(_SHAPE * width))
 
     # What is at a place.
 
