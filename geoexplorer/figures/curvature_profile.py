@@ -22,6 +22,7 @@ from geoexplorer.figures.curvature_summary import (
 from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.index_axis import IndexAxis, Placed
 from geoexplorer.figures.layers import Layers
+from geoexplorer.figures.level_lines import lower_end
 from geoexplorer.figures.scales import Scale, scale_for
 from geoexplorer.figures.series import accent, series_colour, series_dash
 from geoexplorer.figures.text import bare, first_fitting, number, text_width
@@ -29,8 +30,6 @@ from geoexplorer.geometry.curvature import PrincipalCurvatures
 
 __all__ = ["profile_layers", "value_at"]
 
-# A bound this many times the height of the curves away from them is not worth squeezing them.
-_FAR = 1.0
 _SPARSE = 0.5  # lines of text between two points that are marked one by one
 _MOST_TEXTS = 400
 _UNDER = 0.3  # lines of text from a line to the text below it
@@ -159,10 +158,8 @@ def _window(
     known = places[np.isfinite(places)]
     if len(known) == 0:
         return -1.0, 1.0
-    low, high = min(float(known.min()), 0.0), max(float(known.max()), 0.0)
-    reach = low - _FAR * ((high - low) or 1.0)
-    levels = [float(measure.place(bound.value)) for bound in bounds if bound is not None]
-    low = min([low, *(level for level in levels if level >= reach)])
+    high = max(float(known.max()), 0.0)
+    low = lower_end(min(float(known.min()), 0.0), high, bounds, measure)
     below, above = padded(low, high, max(0.06, canvas.font / canvas.tall))
     return below - canvas.font * (high - low) / canvas.tall, above
 

@@ -1,4 +1,4 @@
-"""The line -1/‖r‖ across an axis of curvatures that runs from left to right."""
+"""The line -1/‖r‖ on an axis of curvatures: how far the axis goes for it, and what it says."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from geoexplorer.figures.chart import Canvas, Label
 from geoexplorer.figures.curvature_summary import Bound
 from geoexplorer.figures.scales import Scale
 
-__all__ = ["level_label", "level_room"]
+__all__ = ["level_label", "level_room", "lower_end"]
 
-_FAR = 1.0  # as in a profile
+# A line this many times the span of all that is drawn below it is not worth squeezing that.
+_FAR = 1.0
 
 
 def level_room(
@@ -22,12 +23,17 @@ def level_room(
     known = places[np.isfinite(places)]
     if len(known) == 0:
         return -1.0, 1.0
-    low, high = float(known.min()), float(known.max())
-    span = (high - low) or 1.0
-    levels = [float(measure.place(bound.value)) for bound in bounds if bound is not None]
-    low = min([low, *(level for level in levels if level >= low - _FAR * span)])
+    high = float(known.max())
+    low = lower_end(float(known.min()), high, bounds, measure)
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
+
+
+def lower_end(low: float, high: float, bounds: Sequence[Bound | None], measure: Scale) -> float:
+    """The least of what is drawn from ``low`` to ``high`` and the lines that are not far below."""
+    reach = low - _FAR * ((high - low) or 1.0)
+    levels = [float(measure.place(bound.value)) for bound in bounds if bound is not None]
+    return min([low, *(level for level in levels if level >= reach)])
 
 
 def level_label(
@@ -38,7 +44,10 @@ def level_label(
     *,
     y: float,
 ) -> list[Label]:
-    """One text for the lines at ``y``, just below the upper end of the plot, written above it."""
+    """One text for the lines at ``y``, just below the upper end of the plot, written above it.
+
+    The axis of curvatures runs from left to right.
+    """
     known = [bound for bound in bounds if bound is not None]
     if not known:
         return []
