@@ -20,7 +20,8 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
-from geoexplorer.geometry.piecewise import ROUNDING, Program, program_of
+from geoexplorer.geometry.piecewise import Program, program_of
+from geoexplorer.geometry.rounding import ROUNDING
 from geoexplorer.geometry.sampling import sampled_proofs
 from geoexplorer.geometry.segment_proof import SegmentProof
 from geoexplorer.jobs import News, Progress

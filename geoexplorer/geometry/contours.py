@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["class_contours"]
+__all__ = ["chains", "class_contours"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -52,7 +52,7 @@ def class_contours(
     if len(segments) == 0:
         return []
     contours = []
-    for chain in _chains(segments, len(points)):
+    for chain in chains(segments, len(points)):
         lower, higher = crossings.pairs[min(chain[:2])].tolist()  # one of two is a crossing
         contours.append(((lower, higher), points[chain]))
     return contours
@@ -134,8 +134,11 @@ def _corners(values: NDArray[Any], y: Integers, x: Integers) -> NDArray[Any]:
     )
 
 
-def _chains(segments: Integers, count: int) -> list[list[int]]:
-    """The points of each chain of segments in order; a closed one ends where it begins."""
+def chains(segments: Integers, count: int) -> list[list[int]]:
+    """The points of each chain of segments ``(m, 2)`` in order; a closed one ends where it begins.
+
+    At most two segments meet in each of the ``count`` points.
+    """
     ends, others = segments.ravel(), segments[:, ::-1].ravel()
     order = np.argsort(ends, kind="stable")
     ends, others = ends[order], others[order]

@@ -22,22 +22,19 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import FullPrecision
-from geoexplorer.geometry.piecewise import (
+from geoexplorer.geometry.piecewise import Affine, Elementwise, Maximum, Program
+from geoexplorer.geometry.rounding import (
+    BESIDE,
+    FAINT,
+    FAINT_SHARE,
+    INTERPOLATED,
     ROUNDING,
-    Affine,
-    Elementwise,
-    Maximum,
-    Program,
+    share_of,
+    size_of,
 )
 from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Corners", "TooManyCorners", "split_segments"]
-
-# A switch is split at unless what is lost without is below so many roundings of the values, or
-# below this share of the error that is there already.
-_FAINT, _FAINT_SHARE = 16.0, 0.01
-# Of a value, in roundings, by which interpolation and a corner beside its place can be wrong.
-_INTERPOLATED, _BESIDE = 8.0, 16.0
 
 
 class TooManyCorners(Exception):
@@ -105,7 +102,7 @@ class _Division:
     def traced(self, program: Program, starts: Tensor, ends: Tensor) -> Corners:
         images = torch.stack([starts, ends], dim=1).flatten(0, 1)
         # The ends may themselves be places that were computed.
-        rounding = _INTERPOLATED * ROUNDING * torch.maximum(starts.abs(), ends.abs())
+        rounding = INTERPOLATED * ROUNDING * torch.maximum(starts.abs(), ends.abs())
         results = {0: _Traced(images, rounding, 0)}
         for number, node in enumerate(program.nodes, start=1):
             check_cancelled()
@@ -123,18 +120,14 @@ class _Division:
 
     def _affine(self, kind: Affine, inputs: list[_Traced]) -> _Traced:
         values = kind.apply(*[traced.values for traced in inputs])
-        if not kind.terms:
-            return self._now(values, kind.absolute(*[traced.errors for traced in inputs]))
-        share = _share(kind.terms)
-        sizes = [traced.errors + share * self._largest(traced.values) for traced in inputs]
-        errors = kind.absolute(*sizes) + share * kind.offset
-        return self._now(values, errors * (1 + 2 * share))
+        sizes = [self._largest(traced.values) for traced in inputs] if kind.terms else []
+        return self._now(values, kind.errors([traced.errors for traced in inputs], sizes))
 
     def _elementwise(self, kind: Elementwise, given: _Traced) -> _Traced:
         values, errors = given.values, given.errors
         largest = self._largest(values)
         lost = torch.zeros_like(errors)
-        beside = _BESIDE * ROUNDING * largest
+        beside = BESIDE * ROUNDING * largest
         places: list[Tensor] = []
         weights: list[Tensor] = []
         for place, jump in kind.kinks:
@@ -142,16 +135,18 @@ class _Division:
             apart = (offsets[:-1] * offsets[1:] < 0) & self._inner(values.ndim)
             at = apart.nonzero(as_tuple=True)
             low, high = offsets[:-1][at].abs(), offsets[1:][at].abs()
-            change = jump.expand_as(values)[at] if isinstance(jump, Tensor) else jump
+            change = size_of(jump)
+            if isinstance(change, Tensor):
+                change = change.expand_as(values)[at]
             owners = (self.segments[at[0]], *at[1:])
             missed = change * low * high / (low + high)
             faint = self._faint(values, errors, at, owners)
             _raise(lost, owners, torch.where(missed <= faint, missed, 0.0))
             places.append(at[0][missed > faint])
             weights.append((low / (low + high))[missed > faint])
-            beside = beside + _BESIDE * ROUNDING * (largest + _size(place)) * _size(jump)
+            beside = beside + BESIDE * ROUNDING * (largest + size_of(place)) * size_of(jump)
         values = self._divided(torch.cat(places), torch.cat(weights), values)
-        rounding = _share(kind.terms) * largest
+        rounding = share_of(kind.terms) * largest
         return self._now(kind.apply(values), kind.steepest * (errors + rounding + beside) + lost)
 
     def _maximum(self, kind: Maximum, inputs: list[_Traced]) -> _Traced:
@@ -160,24 +155,24 @@ class _Division:
         errors = kind.select(*[traced.errors for traced in inputs])[0]
         lost = torch.zeros_like(errors)
         members = kind.arrange(*tensors)
-        values, winners = _highest(kind, tensors)
+        values, winners = kind.highest(tensors)
         # A maximum is flat between two corners unless each winner is below the other's at its end.
-        low = values[:-1].flatten(1) - _picked(kind, members[:-1], winners[1:])
-        high = values[1:].flatten(1) - _picked(kind, members[1:], winners[:-1])
+        low = _rows(values[:-1]) - kind.picked(members[:-1], winners[1:])
+        high = _rows(values[1:]) - kind.picked(members[1:], winners[:-1])
         at = ((low > 0) & (high > 0) & self._inner(2)).nonzero(as_tuple=True)
         low, high = low[at], high[at]
         owners = (self.segments[at[0]], at[1])
         missed = low * high / (low + high)
-        faint = self._faint(values.flatten(1), errors.flatten(1), at, owners)
-        _raise(lost.flatten(1), owners, torch.where(missed <= faint, missed, 0.0))
+        faint = self._faint(_rows(values), _rows(errors), at, owners)
+        _raise(_rows(lost), owners, torch.where(missed <= faint, missed, 0.0))
         seen = missed > faint
         if bool(seen.any()):
             intervals, windows = at[0][seen], at[1][seen]
-            starts, ends = (_entries(kind, members, i, windows) for i in (intervals, intervals + 1))
+            starts, ends = (kind.entries(members, i, windows) for i in (intervals, intervals + 1))
             rows, weights = _envelope(starts, ends)
             split = self._split(intervals[rows], weights)
-            values, _ = _highest(kind, [_interpolated(tensor, split) for tensor in tensors])
-        return self._now(values, errors + lost + 2 * _BESIDE * ROUNDING * largest)
+            values, _ = kind.highest([_interpolated(tensor, split) for tensor in tensors])
+        return self._now(values, errors + lost + 2 * BESIDE * ROUNDING * largest)
 
     def _faint(
         self,
@@ -188,7 +183,7 @@ class _Division:
     ) -> Tensor:
         """Below this a switch is not split at."""
         size = values[:-1][at].abs() + values[1:][at].abs()
-        return _FAINT * ROUNDING * size + _FAINT_SHARE * errors[owners]
+        return FAINT * ROUNDING * size + FAINT_SHARE * errors[owners]
 
     def _inner(self, ndim: int) -> Tensor:
         """Whether two corners in a row lie on one segment, ``(k - 1, 1, ...)``."""
@@ -236,39 +231,10 @@ class _Division:
         size = torch.maximum(values.amax(0), -values.amin(0))
         for split in behind:
             values = _interpolated(values, split)
-        return self._now(values, errors + len(behind) * _INTERPOLATED * ROUNDING * size)
+        return self._now(values, errors + len(behind) * INTERPOLATED * ROUNDING * size)
 
     def _now(self, values: Tensor, errors: Tensor) -> _Traced:
         return _Traced(values, errors, len(self.splits))
-
-
-def _highest(kind: Maximum, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The maxima ``(k, ...)``, and which values they are ``(k, c w)``, -1 for the constant."""
-    values, where = kind.select(*tensors)
-    if kind.floor is None:
-        return values, where.flatten(1)
-    where = torch.where(values > kind.floor, where, -1)
-    return values.clamp_min(kind.floor), where.flatten(1)
-
-
-def _picked(kind: Maximum, members: Tensor, winners: Tensor) -> Tensor:
-    """The values ``(k, c w)`` that ``winners`` name, among ``members`` ``(k, c, v)``."""
-    count, channels, _ = members.shape
-    chosen = winners.clamp_min(0).reshape(count, channels, -1)
-    picked = members.gather(2, chosen).flatten(1)
-    return picked if kind.floor is None else torch.where(winners < 0, kind.floor, picked)
-
-
-def _entries(kind: Maximum, members: Tensor, rows: Tensor, windows: Tensor) -> Tensor:
-    """All values ``(m, k)`` of some windows, minus infinity in place of none."""
-    table = kind.members.to(windows.device)
-    places = table[windows % len(table)]
-    channels = (windows // len(table))[:, None]
-    entries = members[rows[:, None], channels, places.clamp_min(0)]
-    entries = torch.where(places < 0, -torch.inf, entries)
-    if kind.floor is None:
-        return entries
-    return torch.cat([entries, torch.full_like(entries[:, :1], kind.floor)], dim=1)
 
 
 def _envelope(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
@@ -304,18 +270,14 @@ def _interpolated(values: Tensor, split: _Split) -> Tensor:
     return torch.lerp(values[split.before], values[split.after], weights)
 
 
+def _rows(values: Tensor) -> Tensor:
+    """``(n, v)``, also of one value each."""
+    return values.reshape(len(values), -1)
+
+
 def _raise(bounds: Tensor, at: tuple[Tensor, ...], values: Tensor) -> None:
     """Raise bounds ``(s, ...)`` at some places, which may be named more than once."""
     index = torch.zeros_like(at[0])
     for places, size in zip(at, bounds.shape, strict=True):
         index = index * size + places
     bounds.view(-1).scatter_reduce_(0, index, values, "amax")
-
-
-def _share(terms: int) -> float:
-    """Of the sum of the sizes of so many terms, by which the computed sum can be wrong."""
-    return terms * ROUNDING / (1 - terms * ROUNDING)
-
-
-def _size(value: Tensor | float) -> Tensor | float:
-    return value.abs() if isinstance(value, Tensor) else abs(value)

@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.geometry.rounding import share_of
 
 __all__ = ["Affine", "Elementwise", "Maximum", "Node", "Program", "program_of"]
-
-ROUNDING = torch.finfo(torch.float64).eps / 2
 
 # Images for which a run is recorded. What differs between the two counts is the size of the batch.
 _COUNTS = (2, 3)
@@ -48,13 +47,25 @@ class Affine:
     offset: Tensor | float = 0.0  # |b|, of a shape that y can be compared with
     terms: int = 0  # products and sums in each value of y; 0 where nothing is computed
 
+    def errors(self, errors: Sequence[Tensor], largest: Sequence[Tensor]) -> Tensor:
+        """Bound of the error of y, from those of the inputs and their largest sizes.
+
+        Where nothing is computed, the sizes are not needed.
+        """
+        if not self.terms:
+            return self.absolute(*errors)
+        share = share_of(self.terms)
+        sizes = [error + share * size for error, size in zip(errors, largest, strict=True)]
+        bound: Tensor = (self.absolute(*sizes) + share * self.offset) * (1 + 2 * share)
+        return bound
+
 
 @dataclass(frozen=True)
 class Elementwise:
     """A continuous function of each value that is affine between its kinks."""
 
     apply: _Values
-    kinks: tuple[tuple[Tensor | float, Tensor | float], ...]  # (place, change of slope in size)
+    kinks: tuple[tuple[Tensor | float, Tensor | float], ...]  # (place, change of slope)
     steepest: Tensor | float = 1.0  # the largest slope in size
     terms: int = 0
 
@@ -67,6 +78,31 @@ class Maximum:
     arrange: _Values  # the inputs as (n, c, v), which "where" and ``members`` count in
     members: Tensor  # (w, k) int64: the values of each window, -1 for none; the same in each of c
     floor: float | None = None  # a constant that is one of the values
+
+    def highest(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The maxima ``(n, ...)``, and which values they are ``(n, c w)``, -1 for the constant."""
+        values, where = self.select(*inputs)
+        if self.floor is None:
+            return values, where.reshape(len(where), -1)
+        where = torch.where(values > self.floor, where, -1)
+        return values.clamp_min(self.floor), where.reshape(len(where), -1)
+
+    def picked(self, values: Tensor, winners: Tensor) -> Tensor:
+        """Those that ``winners`` name ``(n, c w)`` among arranged values ``(n, c, v)``."""
+        chosen = winners.clamp_min(0).reshape(*values.shape[:2], -1)
+        picked = values.gather(2, chosen).flatten(1)
+        return picked if self.floor is None else torch.where(winners < 0, self.floor, picked)
+
+    def entries(self, values: Tensor, rows: Tensor, windows: Tensor) -> Tensor:
+        """All values ``(m, k)`` of some windows, minus infinity in place of none."""
+        table = self.members.to(windows.device)
+        places = table[windows % len(table)]
+        channels = (windows // len(table))[:, None]
+        entries = values[rows[:, None], channels, places.clamp_min(0)]
+        entries = torch.where(places < 0, -torch.inf, entries)
+        if self.floor is None:
+            return entries
+        return torch.cat([entries, torch.full_like(entries[:, :1], self.floor)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -134,10 +170,7 @@ class _NotPiecewiseLinear(Exception):
 
 
 def _value(kind: Affine | Elementwise | Maximum, inputs: Sequence[Tensor]) -> Tensor:
-    if not isinstance(kind, Maximum):
-        return kind.apply(*inputs)
-    values = kind.select(*inputs)[0]
-    return values if kind.floor is None else values.clamp_min(kind.floor)
+    return kind.highest(inputs)[0] if isinstance(kind, Maximum) else kind.apply(*inputs)
 
 
 # Recording.
@@ -190,9 +223,9 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         given = self._referred((args, kwargs))
         result = func(*args, **kwargs)
-        if not _refs(given):
-            return result
         name = str(func.overloadpacket)
+        if not _refs(given) or name in _BY_SHAPE:
+            return result
         taken = tuple(self._kept[_refs(given)[0]].shape[1:])
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         if not outputs or not isinstance(outputs[0], Tensor):
@@ -458,6 +491,13 @@ def _joined(call: _Call) -> Affine:
     return Affine(lambda *v: put(v, True), lambda *v: put(v, False), offset())
 
 
+def _stacked(call: _Call) -> Affine:
+    axis = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
+    if axis == 0 or not all(isinstance(tensor, _Ref) for tensor in call.args[0]):
+        raise _NotPiecewiseLinear(f"{call.name} mixes the images of a batch, or adds constants")
+    return _rearranged(call)
+
+
 def _padded(call: _Call) -> Affine:
     value = float(call.args[2] if len(call.args) > 2 else call.kwargs.get("value", 0.0))
     if not math.isfinite(value):
@@ -579,7 +619,7 @@ def _require_no_batch(call: _Call, constant: Any) -> None:
 
 def _leaky(call: _Call) -> Elementwise:
     slope = float(call.args[1] if len(call.args) > 1 else call.kwargs.get("negative_slope", 0.01))
-    return Elementwise(_filled(call), ((0.0, abs(1 - slope)),), max(1.0, abs(slope)), terms=1)
+    return Elementwise(_filled(call), ((0.0, 1 - slope),), max(1.0, abs(slope)), terms=1)
 
 
 def _parametric(call: _Call) -> Elementwise:
@@ -588,19 +628,21 @@ def _parametric(call: _Call) -> Elementwise:
         raise _NotPiecewiseLinear("a PReLU whose slope depends on the image")
     if slope.ndim <= 1:
         slope = slope.reshape(1, -1, *[1] * (len(call.shape) - 2))
-    return Elementwise(
-        _filled(call), ((0.0, (1 - slope).abs()),), slope.abs().clamp_min(1.0), terms=1
-    )
+    return Elementwise(_filled(call), ((0.0, 1 - slope),), slope.abs().clamp_min(1.0), terms=1)
 
 
-def _clamped(low: bool, high: bool) -> Callable[[_Call], Elementwise]:
+def _clamped(*names: str) -> Callable[[_Call], Elementwise]:
+    """A lower limit, an upper limit, or both, in the order of the arguments."""
+
     def rule(call: _Call) -> Elementwise:
-        limits = [*call.args[1:], *call.kwargs.values()]
-        if any(not isinstance(limit, (int, float, type(None))) for limit in limits):
+        limits = dict(zip(names, call.args[1:], strict=False)) | call.kwargs
+        if any(not isinstance(limit, (int, float, type(None))) for limit in limits.values()):
             raise _NotPiecewiseLinear(f"{call.name} with limits that are no numbers")
-        if call.kwargs:
-            limits = [call.kwargs.get(name) for name in ("min", "max")]
-        kinks = tuple((float(limit), 1.0) for limit in limits if limit is not None)
+        kinks = tuple(
+            (float(limit), 1.0 if name == "min" else -1.0)
+            for name, limit in limits.items()
+            if limit is not None
+        )
         return Elementwise(_filled(call), kinks)
 
     return rule
@@ -610,7 +652,7 @@ def _hardtanh(call: _Call) -> Elementwise:
     low, high = (*call.args[1:], -1.0, 1.0)[:2] if len(call.args) > 2 else (-1.0, 1.0)
     low = float(call.kwargs.get("min_val", low))
     high = float(call.kwargs.get("max_val", high))
-    return Elementwise(_filled(call), ((low, 1.0), (high, 1.0)))
+    return Elementwise(_filled(call), ((low, 1.0), (high, -1.0)))
 
 
 def _threshold(call: _Call) -> Elementwise:
@@ -621,7 +663,7 @@ def _threshold(call: _Call) -> Elementwise:
 
 
 def _hardsigmoid(call: _Call) -> Elementwise:
-    return Elementwise(_filled(call), ((-3.0, 1 / 6), (3.0, 1 / 6)), 1 / 6, terms=3)
+    return Elementwise(_filled(call), ((-3.0, 1 / 6), (3.0, -1 / 6)), 1 / 6, terms=3)
 
 
 def _absolute_value(call: _Call) -> Elementwise:
@@ -697,7 +739,7 @@ def _smaller_constant(call: _Call) -> Elementwise:
         raise _NotPiecewiseLinear("aten.minimum of two results is not known")
     constant = second if isinstance(first, _Ref) else first
     _require_no_batch(call, constant)
-    return Elementwise(_filled(call), ((constant, 1.0),))
+    return Elementwise(_filled(call), ((constant, -1.0),))
 
 
 def _over_axes(call: _Call) -> Maximum:
@@ -720,6 +762,14 @@ def _over_axes(call: _Call) -> Maximum:
     members = torch.arange(math.prod(call.taken[axis - 1] for axis in places))[None]
     return Maximum(select, arrange, members)
 
+
+# What depends on a result's shape only. That it is the same for other images is checked.
+_BY_SHAPE = {
+    f"aten.{name}"
+    for name in (
+        "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_tensor",
+    )
+}  # fmt: skip
 
 _AFFINE: dict[str, Callable[[_Call], Affine]] = {
     **{
@@ -754,6 +804,7 @@ _AFFINE: dict[str, Callable[[_Call], Affine]] = {
     "aten._native_batch_norm_legit_no_training": _normalised,
     "aten.neg": _negated,
     "aten.rsub": _summed,
+    "aten.stack": _stacked,
     "aten.sub": _summed,
 }  # fmt: skip
 
@@ -762,9 +813,9 @@ _UNITS: dict[str, Callable[[_Call], Elementwise | Maximum]] = {
     "aten.abs": _absolute_value,
     "aten.adaptive_max_pool2d": _adaptively_pooled,
     "aten.amax": _over_axes,
-    "aten.clamp": _clamped(True, True),
-    "aten.clamp_max": _clamped(False, True),
-    "aten.clamp_min": _clamped(True, False),
+    "aten.clamp": _clamped("min", "max"),
+    "aten.clamp_max": _clamped("max"),
+    "aten.clamp_min": _clamped("min"),
     "aten.hardsigmoid": _hardsigmoid,
     "aten.hardtanh": _hardtanh,
     "aten.leaky_relu": _leaky,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.contours import class_contours
+from geoexplorer.geometry.exact_regions import ExactMap, Region
+from geoexplorer.geometry.exact_slices import boundary_pieces_steps
+from geoexplorer.geometry.piecewise import Program, program_of
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.refinement import Refinement
 from geoexplorer.jobs import Progress, last
@@ -28,6 +31,7 @@ _WINDOW = 1.5
 _REFINE = ("boundary", "everything")
 # Maps that are shown on the way to evaluating everything.
 _BANDS = 8
+_REFINED_SHARE = 0.05  # of the work of an exact map, roughly
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,8 @@ class CrossSection(Result):
     class_names: tuple[str, ...]
     own: int | None = None  # class at the plane's mark "x", or at its origin
     evaluated: Tensor | None = None  # (H, W) bool: where labels and margins are the network's
+    exact: bool = False  # whether labels and boundaries are exact
+    regions: tuple[Region, ...] = ()  # the connected parts of the regions, where exact
 
 
 def cross_section(
@@ -62,6 +68,7 @@ def cross_section(
     resolution: int | tuple[int, int] = 513,
     refine: str = "boundary",
     tolerance: float = 0.03,
+    exact: bool = False,
 ) -> CrossSection:
     """Map the classification regions in a window of a plane.
 
@@ -95,6 +102,11 @@ def cross_section(
     tolerance
         Pixels are evaluated until no other one's chance to carry a wrong class is estimated
         to be above it; between 0 and 0.5.
+    exact
+        Whether to find the exact polygons of the regions afterwards, in float64: for
+        piecewise-linear networks (see :func:`geoexplorer.prove_segment`) of moderate size. Nothing
+        is missed then, however thin; labels and boundaries are those of the polygons, and margins
+        stay those of the refined map.
 
     Returns
     -------
@@ -123,9 +135,10 @@ def cross_section(
     """
     return last(
         cross_section_steps(
-            clf, plane, extent=extent, resolution=resolution, refine=refine, tolerance=tolerance
+            clf, plane, extent=extent, resolution=resolution, refine=refine, tolerance=tolerance,
+            exact=exact,
         )
-    )
+    )  # fmt: skip
 
 
 def cross_section_steps(
@@ -136,6 +149,7 @@ def cross_section_steps(
     resolution: int | tuple[int, int] = 513,
     refine: str = "boundary",
     tolerance: float = 0.03,
+    exact: bool = False,
 ) -> Iterator[CrossSection]:
     """Like :func:`cross_section`, in steps: a coarse map first, then better ones.
 
@@ -155,9 +169,64 @@ def cross_section_steps(
         resolution=shape,
         refine=refine,
         tolerance=float(tolerance),
+        exact=exact,
     )
+    program = _program(clf) if exact else None
     sampler = _Sampler(clf, plane, shape, window)
-    return recorder.watch(_steps(sampler, recorder, refine, float(tolerance)))
+    steps = _steps(sampler, recorder, refine, float(tolerance))
+    if program is not None:
+        steps = _exact_steps(steps, sampler, recorder, program, window)
+    return recorder.watch(steps)
+
+
+def _program(clf: Classifier) -> Program:
+    program = program_of(clf)
+    if isinstance(program, str):
+        raise ValueError(
+            "exact must be False for a network that is not piecewise linear, or not known to be: "
+            f"{program}"
+        )
+    return program
+
+
+def _exact_steps(
+    steps: Iterator[CrossSection],
+    sampler: _Sampler,
+    recorder: Recorder,
+    program: Program,
+    window: tuple[float, float, float, float],
+) -> Iterator[CrossSection]:
+    """The refined maps first, then the exact one."""
+    refined = None
+    for refined in steps:
+        share = _REFINED_SHARE * refined.progress.fraction
+        yield replace(refined, progress=Progress(share, refined.progress.message))
+    assert refined is not None  # a map is always yielded
+    plane = sampler.plane
+    origin, u, v = (
+        vector.to(program.device, torch.float64) for vector in (plane.origin, plane.u, plane.v)
+    )
+
+    def labels_at(places: NDArray[np.float64]) -> NDArray[np.int64]:
+        x, y = torch.from_numpy(places).to(program.device)[..., None, None, None].unbind(1)
+        labels: NDArray[np.int64] = program.forward(origin + x * u + y * v).argmax(1).cpu().numpy()
+        return labels
+
+    for done, pieces in boundary_pieces_steps(sampler.clf, program, plane, window):
+        if done < 1.0:
+            share = _REFINED_SHARE + (1 - _REFINED_SHARE) * done
+            yield replace(refined, progress=Progress(share, "finding the exact regions"))
+        else:
+            found = ExactMap(pieces, window, labels_at)
+    yield replace(
+        refined,
+        labels=torch.from_numpy(found.labels(sampler.x.numpy(), sampler.y.numpy())),
+        boundaries=tuple(Boundary(classes, line) for classes, line in found.boundaries()),
+        exact=True,
+        regions=found.regions(),
+        provenance=recorder.provenance(),
+        progress=Progress(),
+    )
 
 
 class _Sampler:
