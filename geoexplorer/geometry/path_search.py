@@ -44,7 +44,7 @@ class Effort:
 
 EFFORTS = {
     "interactive": Effort(
-        levels=6, depths=(0.25, 0.5), steps=50, detours=(16, 32), shortening=3, repairs=3
+        levels=6, depths=(0.25, 0.5, 0.1), steps=50, detours=(16, 32), shortening=3, repairs=3
     ),
     "accurate": Effort(
         levels=10,
