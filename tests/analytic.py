@@ -465,11 +465,11 @@ class Sliver(nn.Sequential):
         with torch.no_grad():
             first.weight.copy_(torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1], [0, -1]]))
             long = 1e9 if half_length is None else half_length
-            first.bias.copy_(
-                torch.tensor([width - place, -place, -width - place, -long, -long]).double()
-            )
+            biases = [width - place, -place, -width - place, -long, -long]
+            first.bias.copy_(torch.tensor(biases, dtype=torch.float64))
             slope = 2 / width
-            second.weight.copy_(torch.tensor([[slope, -2 * slope, slope, -1e3, -1e3]]))
+            slopes = [slope, -2 * slope, slope, -1e3, -1e3]
+            second.weight.copy_(torch.tensor([slopes], dtype=torch.float64))
             second.bias.zero_()
         last = nn.Linear(1, 2).double()
         with torch.no_grad():

@@ -221,7 +221,8 @@ class _Walk:
         self.rounding = 0.0
         self.least = math.inf
         self.exit: tuple[float, int] | None = None  # place and class
-        self.doubt: tuple[float, int] | None = None
+        self.doubt: tuple[float, int] | None = None  # where the margin is least
+        self._doubtful = math.inf
         self._density: float | None = None  # corners a unit of t
         self._t: list[Tensor] = []
         self._logits: list[Tensor] = []
@@ -266,10 +267,12 @@ class _Walk:
     def _judge(self, t: Tensor, margins: Tensor, errors: Tensor) -> int:
         """Look for an exit and for doubts; the last corner to be kept."""
         inside, outside = (margins > errors).all(1), (margins < -errors).any(1)
-        doubtful = (~inside & ~outside).nonzero()[:, 0]
         first = int(outside.nonzero()[0, 0]) if bool(outside.any()) else len(t)
-        if self.doubt is None and len(doubtful) and int(doubtful[0]) < first:
-            place = int(doubtful[0])
+        lowest = margins.amin(1)
+        doubtful = torch.where(inside | outside, math.inf, lowest)[:first]
+        if len(doubtful) and float(doubtful.min()) < self._doubtful:
+            place = int(doubtful.argmin())
+            self._doubtful = float(doubtful[place])
             self.doubt = float(t[place]), int(margins[place].argmin())
         if first == len(t) or self.exit is not None:
             return len(t) - 1

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoexplorer.classifier import Classifier, FullPrecision
@@ -226,6 +227,8 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = str(func.overloadpacket)
         if not _refs(given) or name in _BY_SHAPE:
             return result
+        if name in _SHAPED_BY_VALUES:
+            raise _NotPiecewiseLinear(f"the network's course depends on the image ({name})")
         taken = tuple(self._kept[_refs(given)[0]].shape[1:])
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         if not outputs or not isinstance(outputs[0], Tensor):
@@ -255,7 +258,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._numbers[id(output)] = len(self.calls)
         self._stale.discard(id(output))
         self._kept.append(output)
-        self.values = max(self.values, output.numel() // max(1, output.shape[0]))
+        self.values = max(self.values, math.prod(output.shape[1:]))
 
     def _referred(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -265,6 +268,24 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, dict):
             return {key: self._referred(item) for key, item in value.items()}
         return value
+
+
+class _NoWayOut(TorchFunctionMode):
+    """Refuses to hand values to what no operation of torch sees, such as NumPy."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _OUT:
+            raise _NotPiecewiseLinear(f"the network takes values out of torch ({name})")
+        return func(*args, **(kwargs or {}))
+
+
+_OUT = {
+    "numpy", "__array__", "tolist", "__dlpack__", "to_dlpack", "_to_dlpack", "data_ptr",
+    "untyped_storage", "storage", "apply_", "map_", "__cuda_array_interface__",
+}  # fmt: skip
 
 
 def _refs(value: Any) -> tuple[int, ...]:
@@ -297,7 +318,7 @@ def _recorded(clf: Classifier) -> Program:
 def _run(clf: Classifier, network: nn.Module, count: int) -> tuple[list[_Call], int]:
     """The calls that lead to the logits, and the values of the largest result of one image."""
     images = _images(clf, count, seed=count)
-    with torch.no_grad(), FullPrecision(), _Recording(images) as recording:
+    with torch.no_grad(), FullPrecision(), _NoWayOut(), _Recording(images) as recording:
         logits = network(images)
     return _needed(recording.calls[: recording.number_of(logits)]), recording.values
 
@@ -450,6 +471,8 @@ def _filled(call: _Call) -> _Values:
 
 
 def _rearranged(call: _Call) -> Affine:
+    if len(_refs((call.args, call.kwargs))) != 1 or not isinstance(call.args[0], _Ref):
+        raise _NotPiecewiseLinear(f"{call.name} takes places that depend on the image")
     apply = _filled(call)
     return Affine(apply, apply)
 
@@ -495,7 +518,7 @@ def _stacked(call: _Call) -> Affine:
     axis = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
     if axis == 0 or not all(isinstance(tensor, _Ref) for tensor in call.args[0]):
         raise _NotPiecewiseLinear(f"{call.name} mixes the images of a batch, or adds constants")
-    return _rearranged(call)
+    return Affine(_filled(call), _filled(call))
 
 
 def _padded(call: _Call) -> Affine:
@@ -768,6 +791,15 @@ _BY_SHAPE = {
     f"aten.{name}"
     for name in (
         "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_tensor",
+    )
+}  # fmt: skip
+
+# Results whose very shape depends on the values.
+_SHAPED_BY_VALUES = {
+    f"aten.{name}"
+    for name in (
+        "nonzero", "masked_select", "index", "_unique2", "unique_dim", "unique_consecutive",
+        "bincount",
     )
 }  # fmt: skip
 

@@ -277,6 +277,8 @@ class _Sampler:
         return _Known(segments, t, logits)
 
     def _logits(self, segments: Tensor, t: Tensor) -> Tensor:
+        if len(t) == 0:  # a network need not take an empty batch
+            return torch.zeros(0, self.clf.n_classes, dtype=torch.float64)
         rows = segments.to(self.starts.device)
         share = t.to(self.starts)[:, None]
         images = torch.lerp(self.starts[rows], self.ends[rows], share)  # exact at both ends
