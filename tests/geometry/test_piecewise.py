@@ -497,8 +497,10 @@ SORTS = {
                              right=torch.rand(36, 3).double()),
     "einsum": Apply(lambda self, x: torch.einsum("nchw,cd->ndhw", x, self.right),
                     right=torch.rand(4, 3).double()),
-    "dot product": Apply(lambda self, x: torch.stack([row.flatten() @ self.w for row in x])[:, None],
-                         w=torch.rand(144).double()),
+    "dot product": Apply(
+        lambda self, x: torch.stack([row.flatten() @ self.w for row in x])[:, None],
+        w=torch.rand(144).double(),
+    ),
     "rolled": on(lambda x: x.roll(1, 3)),
     "smallest": on(lambda x: x.amin(1)),
     "unfolded": on(lambda x: F.unfold(x, 2)),
