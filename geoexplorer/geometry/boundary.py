@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.crossings import ANY, Rays, hidden, level
 from geoexplorer.geometry.deepfool import deepfool_offsets
@@ -126,7 +126,7 @@ def nearest_boundary_steps(
 
     Images that were not searched yet are not ``converged`` in the partial results.
     """
-    seed = operator.index(seed)
+    seed = require_seed(seed)
     if effort not in _ACCEPTED_EFFORTS:
         raise ValueError(f"effort must be one of {_ACCEPTED_EFFORTS}, got {effort!r}")
     if effort == "deepfool" and bounded:

@@ -8,7 +8,6 @@ section 3.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.drawing_pairs import draw_pairs, populated_classes
 from geoexplorer.geometry.entering import clearly_inside, least_margins
-from geoexplorer.geometry.measurement import require_whole
 from geoexplorer.geometry.path_search import EFFORTS, PathSearch
 from geoexplorer.geometry.region_path import RegionPath
 from geoexplorer.jobs import News, Progress
@@ -182,7 +181,7 @@ def connectivity_steps(
         raise ValueError(f"effort must be one of {tuple(EFFORTS)}, got {effort!r}")
     if label is not None:
         label = require_whole("label", label, 0, clf.n_classes - 1)
-    seed = operator.index(seed)
+    seed = require_seed(seed)
     recorder = Recorder(
         clf, "connectivity", pairs=pairs, scenario=scenario, label=label, prove=prove,
         effort=effort, seed=seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,10 +9,10 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.drawing_pairs import draw_sets, populated_classes
 from geoexplorer.geometry.entering import least_margins
-from geoexplorer.geometry.measurement import require_whole
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Recorder, Result
 
@@ -134,7 +133,7 @@ def convex_combinations_steps(
     combinations = require_whole("combinations", combinations, 1)
     if label is not None:
         label = require_whole("label", label, 0, clf.n_classes - 1)
-    seed = operator.index(seed)
+    seed = require_seed(seed)
     recorder = Recorder(
         clf, "convex_combinations", largest=largest, combinations=combinations, label=label,
         seed=seed,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction, given
@@ -23,7 +24,7 @@ from geoexplorer.geometry.measurement import (
     Curvature,
     Measurement,
     news,
-    require_whole,
+    require_points,
     with_normal,
 )
 from geoexplorer.geometry.operators import ShapeOperators
@@ -201,8 +202,13 @@ def principal_curvatures_steps(
 
     Extreme values come early and get better; a whole spectrum comes when its matrix is complete.
     """
+    require_points(clf, boundary)
+    if not isinstance(directions, bool):
+        raise TypeError(f"directions must be True or False, got {directions!r}")
     d = clf.dimension
     if k is not None:
+        if d < 3:
+            raise ValueError(f"k must be None where the input space has {d} dimensions, got {k!r}")
         k = require_whole("k", k, 1, (d - 1) // 2)
     elif d > _LARGEST_MATRIX:
         raise ValueError(

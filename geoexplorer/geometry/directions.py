@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geoexplorer.arguments import require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary
 from geoexplorer.images import ImageSet
@@ -102,7 +103,7 @@ def toward_image(image: Tensor, target: Tensor, name: str = "toward image") -> D
 def random_tangent(boundary: BoundaryPoints, *, seed: int = 0) -> Direction:
     """A uniformly random direction in the boundary's tangent space at z."""
     n = _single(boundary).normals[0]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(require_seed(seed))
     drawn = torch.randn(n.shape, generator=generator, dtype=torch.float64).to(n)
     return given(drawn - (drawn * n).sum() * n, "random tangent")
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.boundary import BoundaryPoints
-from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_whole
+from geoexplorer.geometry.measurement import Curvature, Measurement, news
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.spectra import quadrature_steps
 from geoexplorer.jobs import Progress
@@ -239,7 +240,7 @@ def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
         for sampled in _sampled_steps(operators, probes, measurement.generator()):
             drawn = sampled.shape[1]
             values[rows] = sampled.mean(1).cpu()
-            if drawn > 1:
+            if drawn > 1 and len(rows):
                 # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
                 # finite population without putting back.
                 left = 1 - drawn / operators.dimension

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from geoexplorer.arguments import require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
@@ -35,7 +35,6 @@ __all__ = [
     "news",
     "require_points",
     "require_step",
-    "require_whole",
     "with_normal",
 ]
 
@@ -47,6 +46,8 @@ METHODS = ("autograd", "central_difference", "smoothed")
 _WITHOUT_KINKS = 0.1
 # A secant divides the rounding of the logits by h²; in single precision this keeps it harmless.
 _LEAST_SECANT = 0.03
+_LEAST_STEP = 100.0  # roundings of a pixel
+_SAME_POINT = 0.01  # of F at the image, what F may be at a boundary point
 _STREAMS_APART = 1_000_003
 _POINTS_TOGETHER = 16
 _VECTORS = 8  # of the input's size, held for each direction at a point
@@ -112,11 +113,11 @@ class Measurement:
             Further options, for the record.
         """
         require_points(clf, boundary)
-        seed = _seed(seed)
+        seed = require_seed(seed)
         if method not in ("auto", *accepted):
             raise ValueError(f"method must be one of {('auto', *accepted)}, got {method!r}")
         if step is not None:
-            require_step(step)
+            require_step(step, clf=clf)
         if isinstance(at, bool) or not isinstance(at, Real) or not math.isfinite(at):
             raise ValueError(f"at must be a finite number (1 is the boundary point), got {at!r}")
         found = boundary.provenance.options.get("effort")
@@ -217,30 +218,32 @@ def with_normal(gradients: Tensor) -> Tensor:
     return norms.isfinite() & (norms > 0)
 
 
-def require_whole(argument: str, value: Any, lowest: int, highest: int | None = None) -> int:
-    """A whole number within limits; ``ValueError`` or ``TypeError`` names the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} must be a whole number, got {value!r}")
-    number = operator.index(value)
-    if number < lowest or (highest is not None and number > highest):
-        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-        raise ValueError(f"{argument} must be {limits}, got {number}")
-    return number
-
-
-def require_step(step: Any, argument: str = "step") -> float:
-    """A step h; ``ValueError`` for anything but a positive finite number."""
+def require_step(step: Any, argument: str = "step", *, clf: Classifier) -> float:
+    """A step h; ``ValueError`` unless it is finite and not lost in the rounding of pixels."""
     number = isinstance(step, Real) and not isinstance(step, bool)
     if not number or not math.isfinite(step) or step <= 0:
         raise ValueError(
             f"{argument} must be positive and finite, the l2 length h of a displacement, "
             f"got {step!r}"
         )
+    largest = max(abs(bound) for bound in clf.bounds)
+    least = _LEAST_STEP * torch.finfo(clf.dtype).eps * largest * math.sqrt(clf.dimension)
+    if step < least:
+        raise ValueError(
+            f"{argument} must be at least {least:.2g}, below which a displacement is lost in the "
+            f"rounding of {clf.dtype}, got {step!r}"
+        )
     return float(step)
 
 
 def require_points(clf: Classifier, boundary: Any) -> None:
     """Refuse what is no boundary points of the classifier, or none that was reached."""
+    if not isinstance(clf, Classifier):
+        raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
+    if clf.dimension < 2:
+        raise ValueError(
+            "clf takes images of one number: its boundary is made of points, and has no curvature"
+        )
     if not isinstance(boundary, BoundaryPoints):
         raise TypeError(
             "boundary must be BoundaryPoints, as nearest_boundary gives them, "
@@ -266,6 +269,22 @@ def require_points(clf: Classifier, boundary: Any) -> None:
             f"{len(boundary)} images (converged is False)"
         )
 
+    if boundary.provenance.fingerprint not in ("", clf.fingerprint):
+        _require_zeros(clf, boundary)
+
+
+def _require_zeros(clf: Classifier, boundary: BoundaryPoints) -> None:
+    """Refuse points that another network's boundary goes through; its dtype may differ."""
+    reached = boundary[boundary.converged]
+    own, other = reached.own, reached.other
+    levels = clf.margin(reached.points, own, other).abs()
+    inside = clf.margin(reached.images, own, other).abs()
+    if bool((levels > _SAME_POINT * inside).any()):
+        raise ValueError(
+            "boundary was found for another classifier: at its points the two logits are not "
+            f"equal here, but differ by up to {float(levels.max()):.3g}"
+        )
+
 
 def _require_smooth(clf: Classifier, step: float | None) -> None:
     if step is not None:
@@ -279,12 +298,6 @@ def _require_smooth(clf: Classifier, step: float | None) -> None:
             "(ReLU, max-pooling or the like: its gradient jumps), where its curvature is not; "
             "'smoothed' and 'central_difference' measure it at a scale, the step h"
         )
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"seed must be a whole number, got {value!r}")
-    return operator.index(value)
 
 
 def _step_of(clf: Classifier, method: str, step: float | None) -> float:

@@ -97,7 +97,8 @@ def normal_curvature(
     -------
     Tensor
         ``(n, m)``, in 1 / l2 unit of pixel values. NaN where no boundary was reached, and for
-        ``"secant"`` where the boundary has turned by more than 45 degrees. ``"smoothed"`` is an
+        ``"secant"`` where the boundary has turned by more than 45 degrees, or the step is too short
+        for the rounding of the logits. ``"smoothed"`` is an
         estimate that changes with the seed and with the directions asked together, which share
         their probes. The last result of :func:`normal_curvature_steps` says how all were made.
 
@@ -291,7 +292,7 @@ def _curvatures(
     if measurement.method == "secant":
         return secant_curvatures(
             measurement.level_sets(rows),
-            operators.normals,
+            operators.normals * operators.norms[:, None],
             operators.lift(coordinates),
             measurement.step,
         )
@@ -361,9 +362,9 @@ def _require_tangents(boundary: BoundaryPoints, flat: Tensor) -> None:
 def _lengths(clf: Classifier, steps: Any) -> tuple[float, ...]:
     if steps is None:
         return tuple(factor * default_step(clf) for factor in _STEPS)
-    if not isinstance(steps, Sequence):
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
         raise TypeError(f"steps must be a sequence of lengths h or None, got {steps!r}")
-    lengths = tuple(sorted({require_step(step, "steps") for step in steps}))
+    lengths = tuple(sorted({require_step(step, "steps", clf=clf) for step in steps}))
     if not lengths:
         raise ValueError("steps must hold at least one length h, got none")
     return lengths

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -317,7 +318,9 @@ def _first_working(clf: Classifier) -> ProductRule:
     directions = torch.ones((2, 1, *clf.input_shape), device=clf.device, dtype=clf.dtype)
     for rule in _RULES:
         try:
-            _one_at_a_time(rule, clf.module, sets, directions)
+            with warnings.catch_warnings():  # torch warns of parts of its own when it loads them
+                warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+                _one_at_a_time(rule, clf.module, sets, directions)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError) as error:

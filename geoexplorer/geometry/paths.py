@@ -5,7 +5,6 @@ How paths are looked for stands in :mod:`geoexplorer.geometry.path_search`.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.entering import clearly_inside, least_margins
 from geoexplorer.geometry.path_search import EFFORTS, Effort, PathSearch
@@ -100,7 +100,7 @@ def connect_steps(
     chosen = _effort(effort)
     if not isinstance(prove, bool):
         raise TypeError(f"prove must be True or False, got {prove!r}")
-    seed = operator.index(seed)
+    seed = require_seed(seed)
     if not isinstance(clf, Classifier):
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
     recorder = Recorder(clf, "connect", effort=effort, prove=prove, seed=seed)
@@ -159,7 +159,7 @@ def enter_region(
     >>> clf.labels(moved).tolist()
     [2, 2, 2, 2, 2]
     """
-    chosen, seed = _effort(effort), operator.index(seed)
+    chosen, seed = _effort(effort), require_seed(seed)
     images = clf.prepare(x)
     labels = clf.classes(label, images, "label")
     moved = clearly_inside(clf, images.flatten(1), labels, steps=chosen.steps, seed=seed)

@@ -19,17 +19,27 @@ __all__ = ["secant_curvatures"]
 
 # The offset is looked for within this share of h, then within twice as much, up to h itself.
 _FIRST_REACH, _WIDENINGS = 1 / 64, 7
+# Rounding errors of a logit and of a pixel, and the share of κ, or κ itself, from which on they hide it.
+_ROUNDINGS, _HIDDEN, _HIDDEN_FLAT = 4.0, 0.5, 0.1
 
 
-def secant_curvatures(sets: LevelSets, normals: Tensor, tangents: Tensor, step: float) -> Tensor:
-    """κ, ``(n, m)``, along unit tangents ``(n, m, d)``; NaN where the boundary is not met.
+def secant_curvatures(sets: LevelSets, gradients: Tensor, tangents: Tensor, step: float) -> Tensor:
+    """κ, ``(n, m)``, along unit tangents ``(n, m, d)``; NaN where it cannot be told.
 
-    It is looked for no farther from the tangent plane than h: beyond, it has turned by more than
-    45 degrees, and one number does not describe it.
+    The boundary is looked for no farther from the tangent plane than h: beyond, it has turned by
+    more than 45 degrees, and one number does not describe it. Where h is so short that rounding may be as
+    large as the boundary's offset, nothing is measured either.
     """
+    slopes = gradients.norm(dim=1, keepdim=True)
+    normals = gradients / slopes
     ahead = _offsets(sets, normals, step * tangents, step)
     behind = _offsets(sets, normals, -step * tangents, step)
-    return -(ahead + behind) / step**2
+    curvatures = -(ahead + behind) / step**2
+    sizes = sets.clf.forward(sets.images).abs().amax(1, keepdim=True)
+    pixels = sets.points.square().mean(1, keepdim=True).sqrt()
+    rounding = _ROUNDINGS * torch.finfo(sizes.dtype).eps * (sizes / slopes + pixels)
+    hidden = 2 * rounding / step**2 > (_HIDDEN * curvatures.abs()).clamp_min(_HIDDEN_FLAT)
+    return torch.where(hidden, math.nan, curvatures)
 
 
 def _offsets(sets: LevelSets, normals: Tensor, places: Tensor, step: float) -> Tensor:

@@ -310,7 +310,7 @@ class TestBadInput:
             ({"label": 10}, "label must be between 0 and 9, got 10"),
             ({"effort": "much"}, "effort must be one of"),
             ({"prove": 1}, "prove must be True or False, got 1"),
-            ({"seed": None}, "integer"),
+            ({"seed": None}, "whole number"),
         ]:
             before = clf.cost
             with pytest.raises((ValueError, TypeError), match=message):

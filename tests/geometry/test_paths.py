@@ -450,7 +450,7 @@ class TestBadInput:
         assert (
             self.refused(clf, a, a, "prove must be True or False, got 'exact'", prove="exact") == 0
         )
-        assert self.refused(clf, a, a, "cannot be interpreted as an integer", seed=0.5) == 0
+        assert self.refused(clf, a, a, "seed must be a whole number", seed=0.5) == 0
         with pytest.raises(TypeError, match="clf must be a Classifier"):
             connect(analytic.Ball(torch.zeros(1, 1, 2), 1.0), a, a)
 

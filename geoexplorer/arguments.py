@@ -1,0 +1,47 @@
+"""Checks of what callers give, with errors that name the argument and what is accepted."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+__all__ = ["require_seed", "require_whole"]
+
+_LARGEST_SEED = 2**63 - 1  # of torch's generators, with room for further streams of numbers
+
+
+def require_whole(argument: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """A whole number within limits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, or beyond them; the message names the argument.
+
+    Examples
+    --------
+    >>> require_whole("probes", 0, 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: probes must be at least 1, got 0
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be a whole number, got {value!r}")
+    number = operator.index(value)
+    if number < lowest or (highest is not None and number > highest):
+        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"{argument} must be {limits}, got {number}")
+    return number
+
+
+def require_seed(value: Any) -> int:
+    """A seed of random numbers.
+
+    Examples
+    --------
+    >>> require_seed("a")
+    Traceback (most recent call last):
+        ...
+    TypeError: seed must be a whole number, got 'a'
+    """
+    return require_whole("seed", value, 0, _LARGEST_SEED)
