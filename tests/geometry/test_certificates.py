@@ -1,9 +1,10 @@
 """Proofs of straight segments, against closed forms and against exact rational arithmetic."""
 
+import copy
 import itertools
 import math
 import threading
-import warnings
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -16,8 +17,6 @@ from geoexplorer import jobs
 from geoexplorer.geometry.certificates import prove_segment, prove_segment_steps
 from geoexplorer.geometry.segment_proof import SegmentProof
 from tests.analytic import Sliver
-
-warnings.filterwarnings("ignore", message=".*numpy.*")
 
 
 def classifier(module, **options):
@@ -510,6 +509,154 @@ def test_the_bound_of_rounding_where_terms_cancel(size):
         assert_agrees(proof, ExactLine(module, a, b), tight=False)
 
 
+def test_small_whole_numbers():
+    """Many exact ties: zero margins, units that are zero all along, switches at one place."""
+    found = []
+    for seed in range(80):
+        generator = np.random.default_rng(seed)
+        widths = [2, *generator.integers(1, 6, size=2), 3]
+        module = mlp(
+            *(
+                (generator.integers(-2, 3, (after, before)), generator.integers(-2, 3, after))
+                for before, after in itertools.pairwise(widths)
+            )
+        )
+        a, b = torch.tensor(generator.integers(-2, 3, (2, 1, 1, 2))).double()
+        clf, line = classifier(module, bounds=(-9, 9)), ExactLine(module, a, b)
+        proof = prove_segment(clf, a, b, stop=False)
+        assert_agrees(proof, line)
+        least = line.least_margin(proof.label)  # zero or far from it
+        assert proof.inside is (None if least == 0 else bool(least > 0))
+        assert prove_segment(clf, a, b).inside is proof.inside
+        found.append(proof.inside)
+    assert set(found) == {True, False, None}
+
+
+LOW, HIGH, SLOPE = -0.7, 0.9, -0.3
+EXACT_UNITS = {  # in float64, and of a list of rational numbers
+    "leaky relu": (
+        lambda x: nn.functional.leaky_relu(x, SLOPE),
+        lambda v: [max(c, 0) + Fraction(SLOPE) * min(c, 0) for c in v],
+    ),
+    "hardtanh": (
+        lambda x: nn.functional.hardtanh(x, LOW, HIGH),
+        lambda v: [min(max(c, Fraction(LOW)), Fraction(HIGH)) for c in v],
+    ),
+    "hardsigmoid": (
+        nn.functional.hardsigmoid,
+        lambda v: [min(max(c + 3, Fraction(0)), Fraction(6)) / 6 for c in v],
+    ),
+    "abs": (torch.abs, lambda v: [abs(c) for c in v]),
+    "clamp": (lambda x: x.clamp(max=HIGH), lambda v: [min(c, Fraction(HIGH)) for c in v]),
+    "maximum": (
+        lambda x: torch.maximum(x[:, :3], x[:, 3:]),
+        lambda v: [max(both) for both in zip(v[:3], v[3:], strict=True)],
+    ),
+    "pooling": (
+        lambda x: nn.functional.max_pool1d(x[:, None], 3, 1, 1)[:, 0],
+        lambda v: [max(v[max(i - 1, 0) : i + 2]) for i in range(len(v))],
+    ),
+    "residual": (
+        lambda x: x.relu() / 7 + x - x.mean(1, keepdim=True),
+        lambda v: [max(c, 0) / 7 + c - sum(v) / len(v) for c in v],
+    ),
+}
+
+
+class Mixed(nn.Module):
+    """Linear layers, badly scaled row by row, with units of any kind between them."""
+
+    input_shape = (1, 1, 3)
+
+    def __init__(self, names, seed, decades):
+        super().__init__()
+        generator = np.random.default_rng(seed)
+        self.units = [EXACT_UNITS[name] for name in names]
+        self.linears = nn.ModuleList()
+        widths = [3, *(3 if name == "maximum" else 6 for name in names)]
+        for before, after in zip(widths, [6] * len(names) + [3], strict=True):
+            linear = nn.Linear(before, after).double()
+            for value in (linear.weight, linear.bias):
+                scale = 10.0 ** generator.integers(-decades, decades + 1, len(value))
+                drawn = (scale * generator.normal(size=tuple(value.shape)[::-1])).T
+                value.data.copy_(torch.tensor(drawn))
+            self.linears.append(linear)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for linear, (unit, _) in zip(self.linears, self.units, strict=False):
+            x = unit(linear(x))
+        return self.linears[-1](x)
+
+    def exactly(self, values):
+        identity = (None, lambda v: v)
+        for linear, (_, unit) in zip(self.linears, [*self.units, identity], strict=True):
+            weights = [rational(row) for row in linear.weight.detach()]
+            biases = rational(linear.bias.detach())
+            values = unit(
+                [
+                    bias + sum(w * v for w, v in zip(row, values, strict=True))
+                    for row, bias in zip(weights, biases, strict=True)
+                ]
+            )
+        return values
+
+
+@pytest.mark.parametrize("decades", [0, 3, 6])
+@pytest.mark.parametrize("name", EXACT_UNITS)
+def test_the_bound_of_rounding_of_other_units(name, decades):
+    """Between the corners the margins are those of rational numbers, up to the bound."""
+    names = list(EXACT_UNITS)
+    for seed in range(3):
+        others = np.random.default_rng(seed).choice(names, 2)
+        module = Mixed([others[0], name, others[1]], seed, decades)
+        a, b = torch.tensor(np.random.default_rng(seed).normal(size=(2, 1, 1, 3)))
+        proof = prove_segment(classifier(module, bounds=(-9, 9)), a, b, stop=False)
+        assert proof.exact
+        start, end = rational(a.flatten()), rational(b.flatten())
+        t = [Fraction(float(place)) for place in proof.t]
+        corners = [rational(row) for row in proof.logits]
+        margins = []
+        for first, second in itertools.pairwise(range(len(t))):
+            for share in (Fraction(0), Fraction(1, 9), Fraction(1, 2), Fraction(8, 9), Fraction(1)):
+                place = t[first] + share * (t[second] - t[first])
+                exact = module.exactly(
+                    [p + place * (q - p) for p, q in zip(start, end, strict=True)]
+                )
+                for j in set(range(3)) - {proof.label}:
+                    low, high = (corners[k][proof.label] - corners[k][j] for k in (first, second))
+                    margins.append(exact[proof.label] - exact[j])
+                    error = (1 - share) * low + share * high - margins[-1]
+                    assert abs(error) <= Fraction(proof.rounding)
+        assert Fraction(proof.least_margin) <= min(margins) + Fraction(proof.rounding)
+        assert not (proof.inside is True and min(margins) <= 0)
+        assert not (proof.inside is None and min(margins) < -2 * Fraction(proof.rounding))
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-9, 1e-14, 0.0])
+def test_many_units_that_switch_in_one_place(spread):
+    """In less memory than all the corners take, however close together they are."""
+    generator, count = np.random.default_rng(0), 4000
+    bias = -0.5 + spread * generator.normal(size=count)
+    layers = ((np.ones((count, 2)), bias), (np.ones((2, count)) / count, [1.0, 0.0]))
+    module = mlp(*layers)
+    with torch.no_grad():
+        module[3].weight[1] = 0.0
+    clf = classifier(module, memory=2**24)
+    proof = prove_segment(clf, at(0.0, 0.0), at(1.0, 0.0), stop=False)
+    assert proof.inside is True
+    assert_is_relu_of(bias, proof)
+
+
+def assert_is_relu_of(bias, proof):
+    """The mean of relu(x + bias) is where it should be, at the ends of the pieces and between."""
+    t = proof.t.numpy()
+    t, values = (t[:-1] + t[1:]) / 2, (proof.logits[:-1] + proof.logits[1:])[:, 0].numpy() / 2
+    chosen = np.linspace(0, len(t) - 1, 50).astype(int)
+    expected = [1 + np.maximum(place + bias, 0).mean() for place in t[chosen]]
+    assert np.abs(values[chosen] - expected).max() <= proof.rounding + 1e-12
+
+
 def test_least_margin_is_below_every_sample():
     for seed in range(10):
         module = random_mlp([5, 20, 20, 4], seed)
@@ -682,8 +829,6 @@ def digits():
 
 
 def double_module(clf):
-    import copy
-
     return copy.deepcopy(clf.module).cpu().double().eval()
 
 
@@ -900,8 +1045,6 @@ def test_cancelling():
 
 def test_cancelling_within_a_step():
     """From another thread, as a widget does."""
-    import time
-
     clf = gx.load_classifier("shapes-lenet")
     a, b = gx.load_images("shapes", split="test").images[:2]
     event = threading.Event()
