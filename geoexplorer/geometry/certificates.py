@@ -20,7 +20,7 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
-from geoexplorer.geometry.piecewise import Program, program_of
+from geoexplorer.geometry.piecewise import Program, distrust, program_of
 from geoexplorer.geometry.rounding import ROUNDING
 from geoexplorer.geometry.sampling import sampled_proofs
 from geoexplorer.geometry.segment_proof import SegmentProof
@@ -101,6 +101,10 @@ def prove_segment_steps(
     What has been gone through of a segment that is not finished is in ``t`` and ``logits``, and its
     ``inside`` is None.
     """
+    if not isinstance(clf, Classifier):
+        raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
+    if not isinstance(stop, bool):
+        raise TypeError(f"stop must be True or False, got {stop!r}")
     recorder = Recorder(clf, "prove_segment", stop=stop)
     starts, ends = clf.prepare(a, argument="a"), clf.prepare(b, argument="b")
     if len(starts) != len(ends):
@@ -136,14 +140,24 @@ def proofs_steps(
     Nothing is checked, and nothing is said of how they were made.
     """
     program = program_of(clf)
-    if isinstance(program, str):
-        found = sampled_proofs(clf, starts, ends, labels, stop=stop)
-        yield ResultList(found, Progress())
-        return
-    walks = [
-        _Walk(start, end, int(label), stop)
-        for start, end, label in zip(starts.double(), ends.double(), labels, strict=True)
-    ]
+    if isinstance(program, Program):
+        walks = [
+            _Walk(start, end, int(label), stop)
+            for start, end, label in zip(starts.double(), ends.double(), labels, strict=True)
+        ]
+        yield from _walked(clf, program, walks)
+        places = torch.stack([walk.point(t) for walk in walks for t in walk.ends])
+        if program.agrees(places, max(walk.rounding for walk in walks)):
+            yield ResultList([walk.proof(clf) for walk in walks], Progress())
+            return
+        distrust(clf)
+    yield ResultList(sampled_proofs(clf, starts, ends, labels, stop=stop), Progress())
+
+
+def _walked(
+    clf: Classifier, program: Program, walks: list[_Walk]
+) -> Iterator[ResultList[SegmentProof]]:
+    """Go through all segments, yielding what is known on the way."""
     at_once, news = _corners_at_once(clf, program), News()
     while not all(walk.finished for walk in walks):
         _go_on(clf, program, [walk for walk in walks if not walk.finished], at_once)
@@ -152,7 +166,6 @@ def proofs_steps(
             done = sum(walk.finished for walk in walks)
             progress = Progress(share, f"proving, {done} of {len(walks)} segments")
             yield ResultList([walk.proof(clf) for walk in walks], progress)
-    yield ResultList([walk.proof(clf) for walk in walks], Progress())
 
 
 def prove_all(
@@ -236,6 +249,11 @@ class _Walk:
     def share(self) -> float:
         """Of the work that is done."""
         return 1.0 if self.finished else self.reached
+
+    @property
+    def ends(self) -> list[float]:
+        """The first and the last place that was gone through."""
+        return [float(self._t[0][0]), float(torch.cat(self._t)[-1])]
 
     def point(self, t: float) -> Tensor:
         """The place t on it; both ends are as they were given."""

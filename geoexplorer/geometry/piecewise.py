@@ -26,9 +26,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoexplorer.classifier import Classifier, FullPrecision
-from geoexplorer.geometry.rounding import share_of
+from geoexplorer.geometry.rounding import SMALLEST, share_of
 
-__all__ = ["Affine", "Elementwise", "Maximum", "Node", "Program", "program_of"]
+__all__ = [
+    "Affine",
+    "Elementwise",
+    "Maximum",
+    "Node",
+    "Program",
+    "distrust",
+    "program_of",
+]
 
 # Images for which a run is recorded. What differs between the two counts is the size of the batch.
 _COUNTS = (2, 3)
@@ -58,7 +66,7 @@ class Affine:
         share = share_of(self.terms)
         sizes = [error + share * size for error, size in zip(errors, largest, strict=True)]
         bound: Tensor = (self.absolute(*sizes) + share * self.offset) * (1 + 2 * share)
-        return bound
+        return bound + self.terms * SMALLEST
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ class Node:
 class Program:
     """A piecewise-linear network as a list of operations, in float64."""
 
+    network: nn.Module  # in float64, from which it was made
     nodes: tuple[Node, ...]
     device: torch.device
     largest: int  # values of the largest intermediate result of one image
@@ -134,6 +143,13 @@ class Program:
                 self.forget(results, number)
         return results[len(self.nodes)]
 
+    def agrees(self, images: Tensor, rounding: float = 0.0) -> bool:
+        """Whether the network itself gives the same logits for images, up to rounding."""
+        with torch.no_grad(), FullPrecision():
+            expected = self.network(images)
+        difference = float((self.forward(images) - expected).abs().max())
+        return difference <= rounding + _AGREEMENT * max(1.0, float(expected.abs().max()))
+
     def forget(self, results: dict[int, Any], number: int) -> None:
         """Drop what no node after ``number`` needs."""
         for index in [index for index in results if index < number]:
@@ -142,7 +158,8 @@ class Program:
                 del results[index]
 
 
-_programs: WeakKeyDictionary[Classifier, Program | str] = WeakKeyDictionary()
+# Beside each program, the state of the weights that it was made from.
+_programs: WeakKeyDictionary[Classifier, tuple[State, Program | str]] = WeakKeyDictionary()
 
 
 def program_of(clf: Classifier) -> Program | str:
@@ -158,12 +175,30 @@ def program_of(clf: Classifier) -> Program | str:
     >>> program_of(network(nn.GELU()))
     'aten.gelu is not piecewise linear, or not known to be'
     """
-    if clf not in _programs:
+    state = _state(clf)
+    if clf not in _programs or _programs[clf][0] != state:
+        program: Program | str
         try:
-            _programs[clf] = _recorded(clf)
+            program = _recorded(clf)
         except _NotPiecewiseLinear as reason:
-            _programs[clf] = str(reason)
-    return _programs[clf]
+            program = str(reason)
+        _programs[clf] = state, program
+    return _programs[clf][1]
+
+
+State = tuple[tuple[int, int], ...]
+
+
+def _state(clf: Classifier) -> State:
+    """What changes when weights are replaced or written to."""
+    weights = (*clf.module.parameters(), *clf.module.buffers())
+    return tuple((weight.data_ptr(), weight._version) for weight in weights)
+
+
+def distrust(clf: Classifier) -> None:
+    """Take the network for one that is not known to be piecewise linear."""
+    reason = "the operations that were seen give other logits than the network"
+    _programs[clf] = _state(clf), reason
 
 
 class _NotPiecewiseLinear(Exception):
@@ -310,16 +345,22 @@ def _recorded(clf: Classifier) -> Program:
         raise _NotPiecewiseLinear("the network does something else for another number of images")
     calls = [_same(one, other) for one, other in zip(first, second, strict=True)]
     nodes = [Node(_rule(call)(call), _refs((call.args, call.kwargs))) for call in calls]
-    program = _finished(_fused(nodes), clf.device, values)
-    _check(clf, network, program)
+    program = _finished(network, _fused(nodes), clf.device, values)
+    if not program.agrees(_images(clf, _CHECKED, seed=_CHECKED)):
+        raise _NotPiecewiseLinear("the operations that were seen give other logits")
     return program
 
 
 def _run(clf: Classifier, network: nn.Module, count: int) -> tuple[list[_Call], int]:
     """The calls that lead to the logits, and the values of the largest result of one image."""
     images = _images(clf, count, seed=count)
-    with torch.no_grad(), FullPrecision(), _NoWayOut(), _Recording(images) as recording:
-        logits = network(images)
+    try:
+        with torch.no_grad(), FullPrecision(), _NoWayOut(), _Recording(images) as recording:
+            logits = network(images)
+    except (_NotPiecewiseLinear, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever the network raises: it cannot be looked at
+        raise _NotPiecewiseLinear(f"the network cannot be run in float64 ({error})") from error
     return _needed(recording.calls[: recording.number_of(logits)]), recording.values
 
 
@@ -404,7 +445,7 @@ def _fused(nodes: list[Node]) -> list[Node]:
     return fused
 
 
-def _finished(nodes: list[Node], device: torch.device, values: int) -> Program:
+def _finished(network: nn.Module, nodes: list[Node], device: torch.device, values: int) -> Program:
     last_use = [0] * (len(nodes) + 1)
     for number, node in enumerate(nodes, start=1):
         for index in node.inputs:
@@ -413,18 +454,7 @@ def _finished(nodes: list[Node], device: torch.device, values: int) -> Program:
     finished = tuple(
         replace(node, last_use=last) for node, last in zip(nodes, last_use[1:], strict=True)
     )
-    return Program(finished, device, values, last_use[0])
-
-
-def _check(clf: Classifier, network: nn.Module, program: Program) -> None:
-    images = _images(clf, _CHECKED, seed=_CHECKED)
-    with torch.no_grad(), FullPrecision():
-        expected = network(images)
-    difference = float((program.forward(images) - expected).abs().max())
-    if not difference <= _AGREEMENT * max(1.0, float(expected.abs().max())):
-        raise _NotPiecewiseLinear(
-            f"the operations that were seen give other logits (by {difference:.2g})"
-        )
+    return Program(network, finished, device, values, last_use[0])
 
 
 # What the operations do.
@@ -746,12 +776,15 @@ def _larger(call: _Call) -> Maximum | Elementwise:
         _require_no_batch(call, constant)
         return Elementwise(_filled(call), ((constant, 1.0),))
 
+    def together(*inputs: Tensor) -> Tensor:
+        return torch.stack(torch.broadcast_tensors(*inputs), -1)  # type: ignore[no-untyped-call]
+
     def select(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        values, where = torch.stack(inputs, -1).max(-1)
+        values, where = together(*inputs).max(-1)
         return values, where
 
     def arrange(*inputs: Tensor) -> Tensor:
-        return torch.stack(inputs, -1).flatten(1, -2)
+        return together(*inputs).flatten(1, -2)
 
     return Maximum(select, arrange, torch.tensor([[0, 1]]))
 

@@ -8,9 +8,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["BESIDE", "FAINT", "FAINT_SHARE", "INTERPOLATED", "ROUNDING", "share_of", "size_of"]
+__all__ = [
+    "BESIDE",
+    "FAINT",
+    "FAINT_SHARE",
+    "INTERPOLATED",
+    "ROUNDING",
+    "SMALLEST",
+    "share_of",
+    "size_of",
+]
 
 ROUNDING = torch.finfo(torch.float64).eps / 2
+SMALLEST = torch.finfo(torch.float64).tiny  # what a product may lose where it underflows
 
 # A unit that switches is left as it is if what is lost is below so many roundings of its values, or
 # below this share of the error that is there already.

@@ -19,7 +19,7 @@ __all__ = ["secant_curvatures"]
 
 # The offset is looked for within this share of h, then within twice as much, up to h itself.
 _FIRST_REACH, _WIDENINGS = 1 / 64, 7
-# Rounding errors of a logit and of a pixel, and the share of κ, or κ itself, from which on they hide it.
+# Rounding errors of a logit and of a pixel; and the share of κ, or κ, from which on they hide it.
 _ROUNDINGS, _HIDDEN, _HIDDEN_FLAT = 4.0, 0.5, 0.1
 
 
@@ -27,8 +27,8 @@ def secant_curvatures(sets: LevelSets, gradients: Tensor, tangents: Tensor, step
     """κ, ``(n, m)``, along unit tangents ``(n, m, d)``; NaN where it cannot be told.
 
     The boundary is looked for no farther from the tangent plane than h: beyond, it has turned by
-    more than 45 degrees, and one number does not describe it. Where h is so short that rounding may be as
-    large as the boundary's offset, nothing is measured either.
+    more than 45 degrees, and one number does not describe it. Where h is so short that rounding
+    may be as large as the boundary's offset, nothing is measured either.
     """
     slopes = gradients.norm(dim=1, keepdim=True)
     normals = gradients / slopes

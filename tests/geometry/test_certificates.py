@@ -1102,3 +1102,71 @@ def test_arrays_are_taken(digits):
 
 def test_the_name_at_the_top():
     assert gx.prove_segment is prove_segment
+
+
+def test_a_path_through_another_thread_is_not_proven():
+    class Threaded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(4, 2)
+
+        def forward(self, x):
+            seen = []
+            hidden = x.detach().flatten(1)
+            work = threading.Thread(target=lambda: seen.append(100 * (hidden[:, :1] - 1.2).relu()))
+            work.start()
+            work.join()
+            return self.last(x.flatten(1)) + torch.cat([seen[0], -seen[0]], 1)
+
+    clf = gx.Classifier(Threaded().eval(), input_shape=(1, 2, 2), device="cpu")
+    proof = prove_segment(clf, torch.full((1, 2, 2), 0.5), torch.full((1, 2, 2), 1.9))
+    assert not proof.exact
+
+
+def test_a_network_that_has_changed_is_looked_at_anew():
+    module = mlp(([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]), ([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]))
+    clf = gx.Classifier(module.eval(), input_shape=(1, 1, 2), device="cpu")
+    a, b = at(1.0, 0.5), at(2.0, 0.5)
+    assert prove_segment(clf, a, b).label == 0
+    with torch.no_grad():
+        for parameter in clf.module.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(parameter.flip(0))
+                break
+    proof = prove_segment(clf, a, b)
+    assert (proof.exact, proof.inside, proof.label) == (True, True, 1)
+
+
+def test_a_network_that_casts_is_sampled():
+    class Casting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(x.float().flatten(1))
+
+    clf = gx.Classifier(Casting().eval(), input_shape=(1, 2, 2), device="cpu")
+    assert not prove_segment(clf, torch.rand(1, 2, 2), torch.rand(1, 2, 2)).exact
+
+
+def test_maximum_of_results_of_different_shape():
+    class Broadcast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 6).double(), nn.Linear(6, 2).double()
+
+        def forward(self, x):
+            hidden = self.first(x.flatten(1))
+            return self.last(torch.maximum(hidden, hidden[:, :1]))
+
+    torch.manual_seed(0)
+    module = Broadcast().eval()
+    clf = gx.Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    a, b = -torch.ones(1, 2, 2).double(), 2 * torch.rand(1, 2, 2).double()
+    proof = prove_segment(clf, a, b, stop=False)
+    assert proof.exact
+    middles = (proof.t[1:] + proof.t[:-1]) / 2
+    with torch.no_grad():
+        logits = module(a + middles[:, None, None, None] * (b - a))
+    assert (logits - (proof.logits[1:] + proof.logits[:-1]) / 2).abs().max() < 1e-12
