@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from geoexplorer.figures.chart import check_sizes
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.figures.text import escaped, lines_of, text_width
@@ -59,7 +60,8 @@ def boundary_figure(
     Raises
     ------
     ValueError
-        For an unknown theme, fewer than one image, or more than the width has room for.
+        For an unknown theme, a size that is no positive number, fewer than one image, or more
+        than the width has room for.
 
     Examples
     --------
@@ -75,6 +77,7 @@ def boundary_figure(
     look = theme_named(theme)
     if images < 1:
         raise ValueError(f"images must be at least 1, got {images}")
+    check_sizes(width, None, font_size)
     font = pixels(font_size)
     shown = points[:images]
     count = len(shown)

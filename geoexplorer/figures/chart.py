@@ -8,6 +8,7 @@ Every chart has the same traces, so that one figure in a widget can show one aft
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -238,8 +239,12 @@ def check_sizes(width: float | None, height: float | None, font_size: float) -> 
     ValueError
         If one is not a positive number.
     """
-    for name, value in (("width", width), ("height", height), ("font_size", font_size)):
-        if value is not None and not (math.isfinite(value) and value > 0):
+    sizes: dict[str, Any] = {"width": width, "height": height, "font_size": font_size}
+    for name, value in sizes.items():
+        if name != "font_size" and value is None:
+            continue
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (real and math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 

@@ -19,6 +19,7 @@ from geoexplorer.figures.chart import (
     Label,
     blank_chart,
     chart_layers,
+    check_sizes,
 )
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.layers import Layers, apply
@@ -101,6 +102,7 @@ def connectivity_layers(
     caption: bool = True,
 ) -> Layers:
     """Everything that :func:`apply` needs to show it; see :func:`connectivity_figure`."""
+    check_sizes(width, height, font_size)
     look, font = theme_named(theme), pixels(font_size)
     whole, classes = found.altogether(), found.by_class()
     counts = [whole, *classes[:_MOST_ROWS]] if len(classes) > 1 else [whole]

@@ -14,6 +14,7 @@ from geoexplorer.figures.chart import (
     Curve,
     Label,
     chart_layers,
+    check_sizes,
     padded,
 )
 from geoexplorer.figures.curvature_summary import (
@@ -154,6 +155,7 @@ def normal_layers(
         For a band that is none, an unknown theme, or a size that leaves no room for the plot.
     """
     check_band(band)
+    check_sizes(width, height, font_size)
     results = {"": curvatures}
     facts, own = common_and_own(results)
     heading = heading_words("Normal curvature", results, facts, class_names)

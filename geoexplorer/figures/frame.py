@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geoexplorer.figures.chart import check_sizes
 from geoexplorer.figures.text import lines_of, text_width
 from geoexplorer.figures.theme import Theme
 
@@ -55,9 +56,7 @@ class Frame:
         ValueError
             If a size is not a positive number, or too small for the map and its texts.
         """
-        for name, value in (("width", width), ("height", height), ("font_size", font)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number, got {value!r}")
+        check_sizes(width, height, font)
         (x0, x1), (y0, y1) = window
         left, right = 5.2 * font, 1.4 * font
         room = math.inf if width is None else width - left - right

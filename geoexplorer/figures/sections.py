@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from geoexplorer.figures.captions import OWN, footer_lines, heading_parts
+from geoexplorer.figures.chart import check_sizes
 from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.marks import Marks, place_marks
@@ -177,6 +178,7 @@ def section_layers(
     if shading not in SHADINGS:
         accepted = ", ".join(map(repr, SHADINGS))
         raise ValueError(f"shading must be one of {accepted}, got {shading!r}")
+    check_sizes(width, height, font_size)
     if width is None and height is None:
         width = _DEFAULT_WIDTH
     frame = Frame.around(

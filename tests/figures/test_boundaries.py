@@ -128,6 +128,7 @@ def test_everything_lies_on_the_paper(theme):
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"images": 20, "width": 300}, "images must leave"),
         ({"theme": "sepia"}, "theme must be"),
+        ({"font_size": "8"}, "font_size must be a positive number, got '8'"),
     ],
 )
 def test_bad_options(options, match):

@@ -301,6 +301,8 @@ def test_it_is_drawn_for_the_size_it_is_saved_in(kind, tmp_path, monkeypatch):
         ({"width": -5.0}, "width must"),
         ({"height": 60}, "width and height must leave"),
         ({"font_size": 0}, "font_size must be a positive number"),
+        ({"font_size": "8"}, "font_size must be a positive number, got '8'"),
+        ({"width": "x"}, "width must be a positive number, got 'x'"),
         ({"font_size": math.nan}, "font_size must be a positive number"),
         ({"class_names": []}, "class_names must name class"),
     ],

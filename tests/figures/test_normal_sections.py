@@ -149,6 +149,8 @@ def test_dark_and_bare():
         ({"shading": "rainbow"}, "shading must be one of 'margin', 'bands', 'none', got 'rainbow'"),
         ({"width": 100}, "width must leave 114 pixels for a map"),
         ({"width": -1}, "width must be a positive number"),
+        ({"width": "x"}, "width must be a positive number, got 'x'"),
+        ({"font_size": "8"}, "font_size must be a positive number, got '8'"),
         ({"font_size": float("nan")}, "font_size must be a positive number"),
     ],
 )

@@ -247,6 +247,8 @@ def test_width_and_height_are_kept():
         ({"shading": "rainbow"}, "shading must be one of 'margin', 'bands', 'none', got 'rainbow'"),
         ({"width": 50}, "width and height must leave"),
         ({"font_size": 0}, "font_size must be a positive number"),
+        ({"font_size": "8"}, "font_size must be a positive number, got '8'"),
+        ({"width": "x"}, "width must be a positive number, got 'x'"),
     ],
 )
 def test_bad_options(options, match):
