@@ -17,12 +17,16 @@ from geoexplorer.figures.printing import pdf_page
 from geoexplorer.figures.theme import pixels
 from geoexplorer.results import Result
 
-__all__ = ["save"]
+__all__ = ["MissingProgramError", "save"]
 
 _FORMATS = (".html", ".svg", ".png", ".pdf")
 _PER_INCH = {"px": 96.0, "pt": 72.0, "mm": 25.4, "cm": 2.54, "in": 1.0}
 _CSS_DPI = 96
 _PRINT_DPI = 300
+
+
+class MissingProgramError(RuntimeError):
+    """What a format needs is not installed; the message says what to install."""
 
 
 def save(
@@ -110,9 +114,9 @@ def save(
         )
     elif ending == ".png":
         dots = _CSS_DPI * scale if scale is not None else _PRINT_DPI
-        path.write_bytes(_with_dots(_rendered(drawn, "png", dots / _CSS_DPI), dots))
+        path.write_bytes(_with_dots(_rendered(drawn, "png", dots / _CSS_DPI, ending), dots))
     else:
-        svg = _with_physical_size(_rendered(drawn, "svg", 1))
+        svg = _with_physical_size(_rendered(drawn, "svg", 1, ending))
         path.write_bytes(svg if ending == ".svg" else pdf_page(svg))
     return path
 
@@ -157,20 +161,20 @@ def _scale_fonts(node: Any, factor: float) -> None:
             _scale_fonts(item, factor)
 
 
-def _rendered(figure: go.Figure, kind: str, scale: float) -> bytes:
-    """The figure drawn by kaleido's Chrome."""
+def _rendered(figure: go.Figure, kind: str, scale: float, ending: str) -> bytes:
+    """The figure drawn by kaleido's Chrome; ``ending`` is that of the file it is for."""
     if importlib.util.find_spec("kaleido") is None:
-        raise RuntimeError(
-            f"saving a .{kind} needs kaleido: pip install 'geoexplorer[export]'; "
-            "saving a .html needs nothing more"
+        raise MissingProgramError(
+            f"saving a {ending} needs kaleido: pip install 'geoexplorer[export]', then restart "
+            "Python (in a notebook, its kernel); saving a .html needs nothing more"
         )
     try:
         return figure.to_image(kind, scale=scale)
     except RuntimeError as error:
         if "plotly_get_chrome" not in str(error):
             raise
-        raise RuntimeError(
-            f"saving a .{kind} needs Google Chrome or Chromium, and none was found: install one "
+        raise MissingProgramError(
+            f"saving a {ending} needs Google Chrome or Chromium, and none was found: install one "
             "(apt install chromium, or run plotly_get_chrome), or name it in the environment "
             "variable BROWSER_PATH; saving a .html needs nothing more"
         ) from error

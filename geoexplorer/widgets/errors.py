@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import ipywidgets
 
+from geoexplorer.figures.export import MissingProgramError
+
 __all__ = ["Errors", "guarded"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +56,7 @@ def guarded(method: F) -> F:
 
 
 def _sentence(error: BaseException, doing: str) -> str:
-    if isinstance(error, (ValueError, TypeError)) and str(error):
+    if isinstance(error, (ValueError, TypeError, MissingProgramError)) and str(error):
         return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "There is not enough memory for this; choose a smaller window or network."

@@ -363,6 +363,7 @@ class Explorer(ipywidgets.VBox):
                 path = Path(folder) / f"{stem}.{kind.lower()}"
                 figures.save(result, path, width=width, font_size=points, **options)
                 yield partial(self.page.download, path.name, path.read_bytes(), FORMATS[kind])
+            yield self.errors.clear
 
         self.worker.submit("save", steps)
 

@@ -100,7 +100,8 @@ def test_without_kaleido(tmp_path, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "kaleido" else found(name, *a)
     )
-    with pytest.raises(RuntimeError, match=r"pip install 'geoexplorer\[export\]'"):
+    said = r"saving a \.pdf needs kaleido: pip install 'geoexplorer\[export\]', then restart Python"
+    with pytest.raises(RuntimeError, match=said):
         figures.save(halves(), tmp_path / "a.pdf")
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import html
+import importlib.util
 import json
 import random
 import re
@@ -288,6 +289,27 @@ def test_an_error_is_a_sentence_with_its_traceback_folded_and_goes_away(explorer
     panel.choice.up = "random tangent"
     assert explorer.errors.value == ""
     assert panel.result().progress.complete
+
+
+def test_what_saving_needs_is_a_sentence_that_a_later_download_takes_away(explorer, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "kaleido" else found(name, *a)
+    )
+    sent = []
+    monkeypatch.setattr(explorer.page, "download", lambda *file: sent.append(file[0]))
+    form = explorer.footer.form
+    form.format.value = "PDF"
+    form.button.click()
+    said = html.unescape(explorer.errors.value.partition("<details>")[0])
+    assert "saving a .pdf needs kaleido" in said
+    assert "restart" in said
+    assert "RuntimeError" not in said
+    assert not sent
+    form.format.value = "HTML"
+    form.button.click()
+    assert len(sent) == 1
+    assert explorer.errors.value == ""
 
 
 def test_an_image_whose_boundary_cannot_be_reached_is_told(digits):
