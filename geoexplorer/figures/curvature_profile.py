@@ -189,8 +189,8 @@ def _bound_labels(
     *texts, value = known[0].texts
     if not levels:
         texts = [
-            f"{value} is far below: no nearest point lies beyond it",
-            f"{value} ↓: none lies below",
+            f"{value} is far below: no nearest point lies beyond it{known[0].limit}",
+            f"{value} ↓: none lies below{known[0].limit}",
         ]
         fitting = first_fitting(texts, room - 0.8 * canvas.font, canvas.font)
         return [Label(left, low, fitting or texts[-1], "top right", colour)]

@@ -69,7 +69,8 @@ class Bound:
     """-1/‖r‖, below which no nearest point has a curvature."""
 
     value: float
-    texts: Sequence[str]  # what it says, the longest first
+    texts: Sequence[str]  # what it says, the longest first, and its value last
+    limit: str = ""  # in which it holds
 
 
 def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
@@ -87,15 +88,20 @@ def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
         value = f"{median}{name}"
         if len(results) == 1:
             value += f" = {number(-1 / middle)}"
-        meaning = "no nearest point lies below"
+        # At a step, a value is a mean over nearby points: the bound holds in the limit alone.
+        limit = " as <i>h</i> → 0" if result.step > 0 else ""
+        short = f"{median}{name}"
         if result.at != 1:
             meaning = "bound at nearest points <i>z</i>"
-        elif median:
-            meaning += " its own"
-        texts = [f"{value}: {meaning}", f"{median}{name}: {meaning.removesuffix(' its own')}"]
-        if result.at == 1:
-            texts.append(f"{median}{name}: none lies below")
-        bounds.append(Bound(-1 / middle, (*texts, value)))
+            texts = [f"{value}: {meaning}", f"{short}: {meaning}"]
+        else:
+            own = " its own" if median else ""
+            meaning = f"no nearest point lies below{own}{limit}"
+            # Not of the median: a point whose own bound is lower may lie below it.
+            least = f", bound{limit}" if median else f": none lies below{limit}"
+            texts = [f"{value}: {meaning}", f"{short}: {meaning}",
+                     f"{short}: none lies below{own}{limit}", f"{short}{least}"]  # fmt: skip
+        bounds.append(Bound(-1 / middle, tuple(dict.fromkeys((*texts, value))), limit))
     return bounds
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from geoexplorer.figures.curvature import value_at
+from geoexplorer.figures.curvature_summary import bound_of
 from geoexplorer.figures.text import bare
 from geoexplorer.results import Provenance
 from tests.figures.curvatures import principal, spectrum
@@ -168,6 +169,19 @@ def test_the_line_of_many_points_is_the_median():
     assert "median −1/‖r‖ = −1.25: no nearest point lies below its own" in words(figure)
 
 
+@pytest.mark.parametrize("step", [0.0, 0.156])
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_the_line_claims_at_a_step_and_of_many_points(step, count):
+    result = principal(count, step=step, distances=torch.linspace(0.7, 0.9, count))
+    (bound,) = bound_of([result])
+    *claims, value = (bare(text) for text in bound.texts)
+    assert len(claims) >= 3
+    assert "lies" not in value
+    for claim in claims:
+        assert ("as h → 0" in claim) == (step > 0)
+        assert count == 1 or "below" not in claim or "its own" in claim
+
+
 def test_elsewhere_than_at_z_the_line_claims_less():
     said = words(principal(at=0.8).figure())
     assert "bound at nearest points z" in said
@@ -193,7 +207,8 @@ def test_every_profile_says_what_the_line_means_where_no_curve_is(width, options
     result = principal(count, dimension=3072, distances=torch.linspace(0.7, 0.9, count))
     figure = result.figure(width=width, **options)
     (text,) = trace(figure, "labels").text
-    assert "lies below" in text
+    assert "<i>h</i> → 0" in text
+    assert ("lies below" in text and (count == 1 or "its own" in text)) or "bound" in text
     (x,), (y,) = trace(figure, "labels").x, trace(figure, "labels").y
     margin, across, up = figure.layout.margin, figure.layout.xaxis.range, figure.layout.yaxis.range
     unit = (across[1] - across[0]) / (width - margin.l - margin.r)
