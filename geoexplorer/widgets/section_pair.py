@@ -26,6 +26,11 @@ def show_pair(pair: go.Figure, figure: go.Figure) -> None:
     """Show a figure of two normal sections in the blank one, as one update."""
     layout = figure.layout.to_plotly_json()
     layout["dragmode"] = False
+    # Nothing moves these axes, and their places have the scale already. Plotly would keep it in
+    # the places of the drawing before, and the titles would then lie on the maps.
+    for axis in ("xaxis", "yaxis", "xaxis2", "yaxis2"):
+        for tie in ("scaleanchor", "scaleratio", "matches", "constrain"):
+            layout[axis].pop(tie, None)
     if pair.layout.template == figure.layout.template:
         del layout["template"]  # the largest part of the message
     with pair.batch_update():

@@ -64,6 +64,14 @@ def test_two_clicks_from_a_value_to_the_boundary(open_notebook):
     settle(notebook)
     assert page.locator(f"{PANEL} .annotation-text:visible", has_text="coarse").count() == 0
     assert page.locator(f"{PANEL} .js-plotly-plot:visible image").count() == 2
+    asked = notebook.value("list(explorer.panel.pair.layout.yaxis.domain)")
+    page.wait_for_function(
+        """([panel, asked]) => [...document.querySelectorAll(panel + ' .js-plotly-plot')]
+          .filter((plot) => plot.offsetParent)
+          .every((plot) => ['yaxis', 'yaxis2'].every((axis) => plot._fullLayout[axis].domain
+            .every((end, index) => Math.abs(end - asked[index]) < 1e-6)))""",
+        arg=[PANEL, asked],
+    )
     assert notebook.value("explorer.errors.value") == ""
 
     page.locator("button", has_text="Use as axis").click()
