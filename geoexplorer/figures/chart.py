@@ -51,6 +51,7 @@ TRACES = (
 )
 _LEAST_PLOT = (90.0, 60.0)
 _LINE = 1.3
+_KEPT = 15.0  # lines of text: the height of the plot that a caption leaves where it is given
 _LEFT, _RIGHT = 5.8, 1.2  # in lines of text
 _SHAPE, _LOWEST, _HIGHEST = 0.58, 9.0, 28.0  # height of the plot
 _KEY = 40  # pixels that plotly's key takes beside its text
@@ -148,7 +149,8 @@ class Canvas:
         heading
             The title and further parts, which stand above the plot in as few lines as they fit in.
         caption
-            Parts of the text below the plot.
+            Parts of the text below the plot. Where the height is given, as many of the first as
+            leave the plot 15 lines of text.
         key
             The names of the curves, where there is more than one.
         note
@@ -174,7 +176,6 @@ class Canvas:
         if heading:
             lines = [f"<b>{line}</b>" for line in wrapped(heading[:1], room / 1.08, font)]
             lines += [_muted(line, look) for line in wrapped(heading[1:], room, font)]
-        below = [_muted(line, look) for line in wrapped(caption, room, font)]
         left, right = (_LEFT * font, _RIGHT * font) if axes else (0.7 * font, 0.7 * font)
         if rows:
             left = max(text_width(bare(row), font) for row in rows) + 1.4 * font
@@ -182,7 +183,10 @@ class Canvas:
         top = 0.6 * font + _LINE * font * len(lines) + key_rows * _key_height(font)
         top += (0.4 * font if lines else 0.0) + (1.5 * font if note else 0.0)
         bottom = (4 + (1.5 + 0.4 + _LINE) * font) if axes else 0.2 * font
-        bottom += _LINE * font * len(below) + 0.6 * font
+        bottom += 0.6 * font
+        spare = math.inf if height is None else height - top - bottom - _KEPT * font
+        below = [_muted(line, look) for line in _fitting(caption, room, font, spare)]
+        bottom += _LINE * font * len(below)
         wide = width - left - right
         if plot_height is None:
             plot_height = min(max(_SHAPE * wide, _LOWEST * font), _HIGHEST * font)
@@ -519,6 +523,15 @@ def _key(canvas: Canvas, curves: Sequence[Curve]) -> dict[str, Any]:
             "itemdoubleclick": False,
         },
     }
+
+
+def _fitting(parts: Sequence[str], width: float, font: float, height: float) -> list[str]:
+    """The lines of the first parts that are together no higher than ``height``."""
+    for count in range(len(parts), 0, -1):
+        lines = wrapped(parts[:count], width, font)
+        if _LINE * font * len(lines) <= height:
+            return lines
+    return []
 
 
 def _muted(line: str, look: Theme) -> str:

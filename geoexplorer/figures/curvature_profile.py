@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -103,7 +104,9 @@ def profile_layers(
     mark = None
     if selected is not None:
         mark = _mark(first, selected, indices, measure, spreads[0], placed[0], canvas)
-        labels = [_clear_of(label, mark, indices, (low, high), canvas) for label in labels]
+        levels = [curve.bound[1][0] for curve in curves if curve.bound is not None]
+        labels = [_clear_of(label, mark, indices, (low, high), canvas, levels) for label in labels]
+        curves = [_open_at(curve, mark, indices, (low, high), canvas) for curve in curves]
     return chart_layers(
         canvas,
         Axis(indices.window, indices.titles, ticks=indices.ticks(canvas.wide, canvas.font)),
@@ -234,19 +237,48 @@ def _mark(
 
 
 def _clear_of(
-    label: Label, mark: Label, axis: IndexAxis, window: tuple[float, float], canvas: Canvas
+    label: Label,
+    mark: Label,
+    axis: IndexAxis,
+    window: tuple[float, float],
+    canvas: Canvas,
+    levels: Sequence[float],
 ) -> Label:
-    """The label below its line where the text of the mark is above it."""
+    """The label below all lines where the text of the mark is above its own."""
     (left, right), (low, high) = axis.window, window
     up, across = canvas.tall / (high - low), canvas.wide / (right - left)
     away = (mark.y - label.y) * up / canvas.font
-    start = (mark.x - left) * across - text_width(mark.text, canvas.font)
+    start = (mark.x - left) * across - _mark_width(mark, canvas)
     meets = start < text_width(bare(label.text), canvas.font) + canvas.font
     if label.side == "top right" and mark.side == "bottom left" and meets and -0.5 < away < 3.0:
         return dataclasses.replace(
-            label, side="bottom right", y=label.y - _UNDER * canvas.font / up
+            label, side="bottom right", y=min([label.y, *levels]) - _UNDER * canvas.font / up
         )
     return label
+
+
+def _mark_width(mark: Label, canvas: Canvas) -> float:
+    """In pixels; it is bold."""
+    return 1.08 * text_width(re.sub("</?sub>", "", bare(mark.text)), canvas.font)
+
+
+def _open_at(
+    curve: Curve, mark: Label, axis: IndexAxis, window: tuple[float, float], canvas: Canvas
+) -> Curve:
+    """The curve, the line of its bound left out where the text of the mark stands on it."""
+    if curve.bound is None:
+        return curve
+    (left, right), (low, high) = axis.window, window
+    (start, stop), (level, _) = curve.bound
+    away = (level - mark.y) * canvas.tall / (high - low) / canvas.font
+    side = 1 if mark.side == "top right" else -1
+    if not 0 < side * away < 2.0:
+        return curve
+    unit = (right - left) / canvas.wide
+    far = mark.x + side * unit * (_mark_width(mark, canvas) + 0.5 * canvas.font)
+    first, last = sorted((mark.x, far))
+    ends = [start, max(first, start), math.nan, min(last, stop), stop]
+    return dataclasses.replace(curve, bound=(ends, [level, level, math.nan, level, level]))
 
 
 def _reading(

@@ -143,6 +143,30 @@ def test_a_selected_value_is_marked(selected):
     assert mark.textposition == ("bottom left" if column == 62 else "top right")
 
 
+@pytest.mark.parametrize("width", [321, 640])
+def test_the_text_of_the_selected_value_is_not_struck_through(width):
+    result = principal(distances=torch.tensor([1 / 0.56]))
+    figure = result.figure(selected=62, width=width, height=380)
+    line, mark = trace(figure, "bound 0"), trace(figure, "selected")
+    margin, across = figure.layout.margin, figure.layout.xaxis.range
+    unit = (across[1] - across[0]) / (width - margin.l - margin.r)
+    assert line.x[0] == across[0]
+    gaps = np.flatnonzero(np.isnan(line.x))
+    assert gaps.tolist() == [2]
+    assert line.x[1] < mark.x[0] - 0.4 * 12 * len("κ63 = −0.5") * unit
+    assert line.x[3] >= mark.x[0]
+    far = principal(distances=torch.tensor([0.5])).figure(selected=62, width=width, height=380)
+    assert not np.isnan(trace(far, "bound 0").x).any()
+
+
+@pytest.mark.parametrize("height", [310, 340, 380])
+def test_a_long_caption_leaves_room_for_the_plot(height):
+    figure = principal(5).figure(compare={"other": principal(4)}, width=464, height=height)
+    margin = figure.layout.margin
+    assert height - margin.t - margin.b >= 180
+    assert "line: mean of the images" in caption(figure)
+
+
 def test_a_selected_value_between_the_ends_stands_in_the_gap():
     figure = principal(3, dimension=3072).figure(ends=20, selected=100)
     mark = trace(figure, "selected")
