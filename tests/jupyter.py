@@ -160,7 +160,7 @@ class Kernel:
         self._connection_file = str(connection_file)
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kernel")
-        self._client = self._thread.submit(self._connect, hb=False).result()
+        self._client = self._thread.submit(self._connect_when_ready).result(PATIENCE)
         ready = threading.Event()
         self._listener = threading.Thread(target=self._listen, args=(ready,), daemon=True)
         self._listener.start()
@@ -183,6 +183,16 @@ class Kernel:
         client = BlockingKernelClient(connection_file=self._connection_file)
         client.load_connection_file()
         client.start_channels(**channels)
+        return client
+
+    def _connect_when_ready(self) -> Any:
+        """A client that hears what the kernel says from its first request on.
+
+        A kernel that is still starting may answer a request before the channel on which it says
+        that it is done is subscribed to, and who waits for that word then waits in vain.
+        """
+        client = self._connect(hb=False)
+        client.wait_for_ready(PATIENCE)
         return client
 
     def _run(self, code: str) -> str:
