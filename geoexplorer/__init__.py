@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.curvature import (
         principal_curvatures_steps as principal_curvatures_steps,
     )
+    from geoexplorer.geometry.linear_subspace import Subspace as Subspace
+    from geoexplorer.geometry.linear_subspace import dct_block as dct_block
+    from geoexplorer.geometry.linear_subspace import dct_diagonal as dct_diagonal
     from geoexplorer.geometry.mean_curvature import CurvatureDensity as CurvatureDensity
     from geoexplorer.geometry.mean_curvature import MeanCurvature as MeanCurvature
     from geoexplorer.geometry.mean_curvature import curvature_density as curvature_density
@@ -50,10 +53,18 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.paths import enter_region as enter_region
     from geoexplorer.geometry.planes import Plane as Plane
     from geoexplorer.geometry.region_path import RegionPath as RegionPath
+    from geoexplorer.geometry.relative_curvature import RelativeCurvature as RelativeCurvature
+    from geoexplorer.geometry.relative_curvature import relative_curvature as relative_curvature
+    from geoexplorer.geometry.relative_curvature import (
+        relative_curvature_steps as relative_curvature_steps,
+    )
     from geoexplorer.geometry.sections import CrossSection as CrossSection
     from geoexplorer.geometry.sections import cross_section as cross_section
     from geoexplorer.geometry.sections import cross_section_steps as cross_section_steps
     from geoexplorer.geometry.segment_proof import SegmentProof as SegmentProof
+    from geoexplorer.geometry.subspaces import SharedDirections as SharedDirections
+    from geoexplorer.geometry.subspaces import shared_directions as shared_directions
+    from geoexplorer.geometry.subspaces import shared_directions_steps as shared_directions_steps
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
     from geoexplorer.widgets.explore import explore as explore
@@ -76,7 +87,10 @@ _HOME = {
     "Plane": "geometry.planes",
     "PrincipalCurvatures": "geometry.curvature",
     "RegionPath": "geometry.region_path",
+    "RelativeCurvature": "geometry.relative_curvature",
     "SegmentProof": "geometry.segment_proof",
+    "SharedDirections": "geometry.subspaces",
+    "Subspace": "geometry.linear_subspace",
     "connect": "geometry.paths",
     "connect_steps": "geometry.paths",
     "connectivity": "geometry.connectivity",
@@ -89,6 +103,8 @@ _HOME = {
     "curvature_by_step_steps": "geometry.normal_curvature",
     "curvature_density": "geometry.mean_curvature",
     "curvature_density_steps": "geometry.mean_curvature",
+    "dct_block": "geometry.linear_subspace",
+    "dct_diagonal": "geometry.linear_subspace",
     "enter_region": "geometry.paths",
     "explore": "widgets.explore",
     "list_classifiers": "zoo",
@@ -106,6 +122,10 @@ _HOME = {
     "principal_curvatures_steps": "geometry.curvature",
     "prove_segment": "geometry.certificates",
     "prove_segment_steps": "geometry.certificates",
+    "relative_curvature": "geometry.relative_curvature",
+    "relative_curvature_steps": "geometry.relative_curvature",
+    "shared_directions": "geometry.subspaces",
+    "shared_directions_steps": "geometry.subspaces",
 }
 
 __all__ = ["__version__", *_HOME]

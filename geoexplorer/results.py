@@ -281,6 +281,7 @@ def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         fields = {
             item.name: _encode(getattr(value, item.name), arrays)
             for item in dataclasses.fields(value)
+            if item.metadata.get("stored", True)
         }
         kind = type(value)
         return {"type": kind.__name__, "module": kind.__module__, "fields": fields}

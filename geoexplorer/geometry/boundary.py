@@ -14,6 +14,7 @@ from geoexplorer.arguments import require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.crossings import ANY, Rays, hidden, level
 from geoexplorer.geometry.deepfool import deepfool_offsets
+from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.geometry.nearest import EFFORTS, minimise
 from geoexplorer.jobs import Progress
 from geoexplorer.results import BatchResult, Recorder
@@ -45,7 +46,9 @@ class BoundaryPoints(BatchResult):
     own: Tensor  # (n,) int64: the predicted class of x
     other: Tensor  # (n,) int64: the class across the boundary
     normals: Tensor  # (n, C, H, W): unit gradient of f_own - f_other at z, into the own region
-    alignment: Tensor  # (n,): cosine between -r and the normal, 1 at a smooth nearest point
+    # (n,): cosine between -r and the normal, 1 at a smooth nearest point; in a subspace, between -r
+    # and the part of the normal that lies in it
+    alignment: Tensor
     residual: Tensor  # (n,): l2 width of the bracket along r that holds the boundary
     converged: Tensor  # (n,) bool: whether the boundary was reached
 
@@ -57,6 +60,7 @@ def nearest_boundary(
     *,
     effort: str = "interactive",
     bounded: bool = False,
+    subspace: Subspace | None = None,
     seed: int = 0,
 ) -> BoundaryPoints:
     """Find the nearest point of the decision boundary to each image.
@@ -76,6 +80,9 @@ def nearest_boundary(
         (Moosavi-Dezfooli et al., CVPR 2016), which the paper used, followed to the boundary.
     bounded
         Whether z must stay within the classifier's bounds. The paper's perturbations need not.
+    subspace
+        Confines the perturbation: the distance is then the margin in that subspace. None leaves it
+        free.
     seed
         For the random directions tried where no ray toward a class crosses the boundary.
 
@@ -91,7 +98,7 @@ def nearest_boundary(
     TypeError, ValueError
         For images that are not the classifier's (see :meth:`Classifier.prepare`), classes that
         do not exist or are an image's own, an unknown effort, images outside the bounds when
-        ``bounded``, or ``effort="deepfool"`` together with ``bounded``.
+        ``bounded``, or ``bounded`` together with ``effort="deepfool"`` or a subspace.
 
     Notes
     -----
@@ -109,7 +116,9 @@ def nearest_boundary(
     (0.5, 0, 1)
     """
     return jobs.last(
-        nearest_boundary_steps(clf, x, other, effort=effort, bounded=bounded, seed=seed)
+        nearest_boundary_steps(
+            clf, x, other, effort=effort, bounded=bounded, subspace=subspace, seed=seed
+        )
     )
 
 
@@ -120,6 +129,7 @@ def nearest_boundary_steps(
     *,
     effort: str = "interactive",
     bounded: bool = False,
+    subspace: Subspace | None = None,
     seed: int = 0,
 ) -> Iterator[BoundaryPoints]:
     """Like :func:`nearest_boundary`, yielding the points found so far after every stage.
@@ -131,9 +141,15 @@ def nearest_boundary_steps(
         raise ValueError(f"effort must be one of {_ACCEPTED_EFFORTS}, got {effort!r}")
     if effort == "deepfool" and bounded:
         raise ValueError("effort='deepfool' knows no bounds; choose another with bounded=True")
+    if subspace is not None and not isinstance(subspace, Subspace):
+        raise TypeError(f"subspace must be a Subspace or None, got {type(subspace).__name__}")
+    if subspace is not None and bounded:
+        raise ValueError("bounded must be False where the perturbation is confined to a subspace")
+    basis = None if subspace is None else subspace.rows_for(clf)
     recorder = Recorder(
-        clf, "nearest_boundary", other=other, effort=effort, bounded=bounded, seed=seed
-    )
+        clf, "nearest_boundary", other=other, effort=effort, bounded=bounded,
+        subspace=None if subspace is None else subspace.name, seed=seed,
+    )  # fmt: skip
     images = clf.prepare(x)
     if bounded:
         _require_within_bounds(images, clf.bounds)
@@ -153,6 +169,7 @@ def nearest_boundary_steps(
         logits,
         torch.full_like(own, ANY) if across is None else across,
         (clf.bounds[0] - flat, clf.bounds[1] - flat) if bounded else None,
+        basis,
     )
     return recorder.watch(_search(rays, effort, seed, recorder))
 
@@ -213,12 +230,12 @@ class _Settled:
         wanted = (part.other == ANY) | (across == part.other)
         reached = crossing.found & (across != part.own) & wanted & open_
         rows, across = rows[reached], across[reached]
-        points = self.rays.images[rows] + outside[reached]
+        points = self.rays.images[rows] + self.rays.perturbations(outside[reached])
         self.points[rows] = points if self.rays.box is None else points.clamp(*self.rays.clf.bounds)
         self.widths[rows] = (outside - inside)[reached].norm(dim=1)
         self.across[rows] = across
-        settled = replace(self.rays[rows], other=across, box=None)
-        _, distances, normals = settled.linearise(outside[reached])
+        settled = replace(self.rays[rows], images=points, other=across, box=None, basis=None)
+        _, distances, normals = settled.linearise(torch.zeros_like(points))
         self.normals[rows] = torch.where(distances.isfinite()[:, None], normals, math.nan)
 
     def result(self, recorder: Recorder, progress: Progress) -> BoundaryPoints:
@@ -226,7 +243,8 @@ class _Settled:
         images, shape = self.rays.images, (-1, *self.rays.clf.input_shape)
         perturbations = self.points - images
         distances = perturbations.norm(dim=1)
-        alignment = -(perturbations * self.normals).sum(1) / distances
+        confined = self.rays.confined(self.normals).norm(dim=1)
+        alignment = -(perturbations * self.normals).sum(1) / (distances * confined)
         return BoundaryPoints(
             images=_kept(images.reshape(shape)),
             points=_kept(self.points.reshape(shape)),

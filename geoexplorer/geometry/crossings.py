@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from geoexplorer.classifier import Classifier
+from geoexplorer.classifier import Classifier, FullPrecision
 
 __all__ = ["ANY", "Crossing", "Rays", "hidden", "level", "likely_rivals", "rival"]
 
@@ -68,7 +68,9 @@ class Rays:
     """Images, the boundaries looked for around them, and the rays that lead there.
 
     A ray is the curve ``x + clip(t p)`` for t >= 0; the clip keeps it in the box where there is
-    one. Offsets p and images are flattened, ``(n, d)``, on the classifier's device.
+    one. Offsets p and images are flattened, ``(n, d)``, on the classifier's device. With the basis
+    of a subspace the offsets, and the gradients that go with them, are coordinates ``(n, m)``: as
+    the basis is orthonormal, all lengths stay what they are.
     """
 
     clf: Classifier
@@ -77,6 +79,7 @@ class Rays:
     other: Tensor  # (n,) int64, a class or ANY
     start_logits: Tensor  # (n, L), at the images
     box: tuple[Tensor, Tensor] | None = None  # lowest and highest offset, (n, d) each
+    basis: Tensor | None = None  # (m, d), orthonormal; never together with a box
 
     @classmethod
     def around(
@@ -86,9 +89,10 @@ class Rays:
         logits: Tensor,
         other: Tensor,
         box: tuple[Tensor, Tensor] | None = None,
+        basis: Tensor | None = None,
     ) -> Rays:
         """Rays from flattened images ``(n, d)`` with the given logits there."""
-        return cls(clf, images, logits.argmax(1), other, logits, box)
+        return cls(clf, images, logits.argmax(1), other, logits, box, basis)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -102,7 +106,18 @@ class Rays:
             self.other[rows],
             self.start_logits[rows],
             box,
+            self.basis,
         )
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in an offset: d, or the dimension of the subspace."""
+        return self.images.shape[1] if self.basis is None else len(self.basis)
+
+    @property
+    def zeros(self) -> Tensor:
+        """Offsets ``(n, d)`` that lead nowhere."""
+        return self.images.new_zeros(len(self), self.dimension)
 
     @cached_property
     def start_levels(self) -> Tensor:
@@ -132,14 +147,14 @@ class Rays:
         logits, values, gradients = self.clf.forward_gradient(
             self._at(offsets), score, self.own, self.other
         )
-        gradients = gradients.flatten(1)
+        gradients = self.confined(gradients.flatten(1))
         norms = gradients.norm(dim=1)
         return logits, values / norms, gradients / norms.clamp_min(_TINY)[:, None]
 
     def jacobian(self, offsets: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits at offsets and the gradients ``(n, k, d)`` of the classes ``(n, k)``."""
         logits, jacobian = self.clf.forward_jacobian(self._at(offsets), classes)
-        return logits, jacobian.flatten(2)
+        return logits, self.confined(jacobian.flatten(2))
 
     def cross(
         self,
@@ -195,8 +210,22 @@ class Rays:
             t[rows] = torch.where(growing, t[rows] * growth, inside[rows] + step)
         return Crossing(inside, outside)
 
+    def perturbations(self, offsets: Tensor) -> Tensor:
+        """Offsets as vectors ``(n, d)`` of the input space."""
+        if self.basis is None:
+            return offsets
+        with FullPrecision():
+            return offsets @ self.basis
+
+    def confined(self, gradients: Tensor) -> Tensor:
+        """Gradients ``(n, d)`` or ``(n, k, d)`` with respect to the offsets."""
+        if self.basis is None:
+            return gradients
+        with FullPrecision():
+            return gradients @ self.basis.T
+
     def _at(self, offsets: Tensor) -> Tensor:
-        return (self.images + offsets).reshape(-1, *self.clf.input_shape)
+        return (self.images + self.perturbations(offsets)).reshape(-1, *self.clf.input_shape)
 
 
 def _pick(logits: Tensor, classes: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def deepfool_offsets(rays: Rays) -> Tensor:
     Toward a given class only that one's boundary is linearised, and the offset ends where it
     is higher than the own class.
     """
-    offsets = torch.zeros_like(rays.images)
+    offsets = rays.zeros
     crossed = torch.zeros(len(rays), dtype=torch.bool, device=offsets.device)
     rows = torch.arange(len(rays), device=offsets.device)
     rivals = likely_rivals(rays, _RIVALS)

@@ -157,17 +157,21 @@ class Measurement:
             return SmoothedHessians(sets, self.step, self.generator(stream))
         return CentralDifferences(sets, self.step)  # the secant needs their gradients only
 
-    def shape_operators(self, rows: Tensor) -> tuple[Tensor, ShapeOperators]:
+    def shape_operators(self, rows: Tensor, stream: int = 0) -> tuple[Tensor, ShapeOperators]:
         """The shape operators of those rows that have a normal, and these rows."""
         sets = self.level_sets(rows)
-        gradients = self.hessians(sets).gradients()
+        gradients = self.hessians(sets, stream).gradients()
         regular = with_normal(gradients)
-        operators = ShapeOperators(self.hessians(sets[regular]), gradients[regular])
+        operators = ShapeOperators(self.hessians(sets[regular], stream), gradients[regular])
         return rows[regular.cpu()], operators
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """Random numbers from the beginning; those of another ``stream`` are independent."""
-        return torch.Generator().manual_seed(self.seed + _STREAMS_APART * stream)
+        return torch.Generator().manual_seed(self.seed_of(stream))
+
+    def seed_of(self, stream: int) -> int:
+        """The seed of a stream of random numbers."""
+        return self.seed + _STREAMS_APART * stream
 
     def blocks(self, size: int) -> list[Tensor]:
         """The rows, cut into parts that fit into memory together."""

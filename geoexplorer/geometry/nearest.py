@@ -111,7 +111,7 @@ def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, 
 
 
 def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
-    (n, d), starts = rays.images.shape, effort.starts
+    n, d, starts = len(rays), rays.dimension, effort.starts
     toward = _toward_classes(rays, effort.rivals)
     offsets = torch.cat(
         [
@@ -156,29 +156,29 @@ def _descent_crossings(rays: Rays, directions: Tensor, steps: int) -> Tensor:
 
 def _deepfool_crossings(rays: Rays, count: int) -> Tensor:
     if count == 0:
-        return rays.images.new_empty(len(rays), 0, rays.images.shape[1])
+        return rays.images.new_empty(len(rays), 0, rays.dimension)
     return _first_crossings(rays, deepfool_offsets(rays), first=1.0)[:, None]
 
 
 def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
     """Short steps ``(count, d)`` in random directions, the same on every device."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn((count, rays.images.shape[1]), generator=generator).to(rays.images)
+    drawn = torch.randn((count, rays.dimension), generator=generator).to(rays.images)
     low, high = rays.clf.bounds
     return drawn * _RANDOM_START * (high - low)
 
 
 def _toward_classes(rays: Rays, count: int) -> Tensor:
     """Newton steps ``(n, k, d)`` onto the linearised boundaries of classes, the shortest first."""
-    own, here = rays.own[:, None], torch.zeros_like(rays.images)
+    own = rays.own[:, None]
     rivals = likely_rivals(rays, count)
-    logits, jacobian = rays.jacobian(here, torch.cat([own, rivals], dim=1))
+    logits, jacobian = rays.jacobian(rays.zeros, torch.cat([own, rivals], dim=1))
     levels = (logits.gather(1, own) - logits.gather(1, rivals)).clamp_min(0.0)
     gradients = jacobian[:, :1] - jacobian[:, 1:]
     norms = gradients.norm(dim=2)
     # From an image on the boundary itself a ray needs some length to have a direction.
     low, high = rays.clf.bounds
-    least = _LEAST_STEP * (high - low) * math.sqrt(rays.images.shape[1])
+    least = _LEAST_STEP * (high - low) * math.sqrt(rays.dimension)
     lengths = torch.where(norms > 0, (levels / norms).clamp_min(least), math.inf)
     nearest = lengths.argsort(1)
     steps: Tensor = -gradients * (lengths / norms)[:, :, None]
@@ -206,7 +206,7 @@ def _march(rays: Rays) -> Tensor:
 
     A step that leads uphill is taken back and halved.
     """
-    best, lowest = torch.zeros_like(rays.images), torch.full_like(rays.start_levels, math.inf)
+    best, lowest = rays.zeros, torch.full_like(rays.start_levels, math.inf)
     steps = torch.zeros_like(best)
     share = torch.full_like(lowest, _OVERSHOOT)
     crossed = torch.zeros_like(lowest, dtype=torch.bool)
@@ -230,7 +230,7 @@ def _march(rays: Rays) -> Tensor:
 
 def _at_random(rays: Rays, seed: int) -> Tensor:
     """The nearest crossing along a few random directions; NaN where there is none."""
-    n, d = rays.images.shape
+    n, d = len(rays), rays.dimension
     directions = _random_steps(rays, _RANDOM_DIRECTIONS, seed)
     offsets = _first_crossings(_repeated(rays, len(directions)), directions.repeat(n, 1))
     return _shortest(offsets.reshape(n, len(directions), d))

@@ -1,0 +1,231 @@
+"""Linear subspaces of the input space, to which perturbations and noise can be confined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.results import Stored
+
+__all__ = ["Subspace", "dct_block", "dct_diagonal"]
+
+_ORTHONORMAL = 1e-3  # largest deviation of an inner product
+# A vector of which the others leave less than this share lies in their span.
+_DEPENDENT = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace(Stored):
+    """The span of m orthonormal directions, and what it is called.
+
+    Raises
+    ------
+    ValueError
+        If the directions are not orthonormal; :meth:`spanned` makes them so.
+
+    Examples
+    --------
+    >>> plane = Subspace.spanned(torch.eye(4).reshape(4, 1, 2, 2)[:2], "upper row")
+    >>> plane.share_of(torch.ones(1, 2, 2))
+    tensor([0.7071])
+    """
+
+    basis: Tensor  # (m, C, H, W), orthonormal
+    name: str
+
+    def __post_init__(self) -> None:
+        rows = _vectors(self.basis, "basis").flatten(1).double()
+        gram = rows @ rows.T
+        deviation = float((gram - torch.eye(len(rows), dtype=torch.float64)).abs().max())
+        if not deviation <= _ORTHONORMAL:
+            raise ValueError(
+                "basis must be orthonormal, got inner products that are off by up to "
+                f"{deviation:.3g}; Subspace.spanned takes any independent directions"
+            )
+
+    @staticmethod
+    def spanned(directions: Tensor, name: str = "given subspace") -> Subspace:
+        """The span of independent directions ``(m, C, H, W)`` of any length.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are no directions, or not independent.
+        """
+        vectors = _vectors(directions, "directions")
+        rows = vectors.flatten(1).double()
+        lengths = rows.norm(dim=1, keepdim=True)
+        count, dimension = rows.shape
+        independent = count <= dimension and bool((lengths > 0).all())
+        if independent:
+            q, r = torch.linalg.qr((rows / lengths).T)
+            independent = bool((r.diagonal().abs() > _DEPENDENT).all())
+        if not independent:
+            raise ValueError(
+                f"directions must be independent and not zero, got {count} in {dimension} "
+                "dimensions of which some lie in the span of others"
+            )
+        return Subspace(q.T.reshape(vectors.shape).to(vectors.dtype), name)
+
+    @staticmethod
+    def random(shape: Sequence[int], m: int, *, seed: int = 0) -> Subspace:
+        """A uniformly random subspace of dimension m among images of shape ``(C, H, W)``."""
+        m = require_whole("m", m, 1, math.prod(shape))
+        generator = torch.Generator().manual_seed(require_seed(seed))
+        drawn = torch.randn((m, *shape), generator=generator)
+        return Subspace.spanned(drawn, f"random, {m} dimensions")
+
+    @property
+    def dimension(self) -> int:
+        """m."""
+        return len(self.basis)
+
+    def project(self, vectors: Tensor) -> Tensor:
+        """P_S v ``(n, C, H, W)``: the parts of vectors that lie in the subspace."""
+        batch = self._batch(vectors)
+        rows = self.basis.flatten(1).double()
+        parts: Tensor = batch.flatten(1).double() @ rows.T @ rows
+        return parts.reshape(batch.shape).to(batch.dtype)
+
+    def share_of(self, vectors: Tensor) -> Tensor:
+        """‖P_S v‖ / ‖v‖ ``(n,)``, between 0 and 1; √(m/d) on average for random vectors.
+
+        NaN for a vector that is zero or not finite, such as the perturbation of an image whose
+        boundary was not reached.
+        """
+        batch = self._batch(vectors).flatten(1).double()
+        rows = self.basis.flatten(1).double()
+        shares: Tensor = (batch @ rows.T).norm(dim=1) / batch.norm(dim=1)
+        return shares.clamp_max(1.0).to(self.basis.dtype)
+
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """Uniformly random unit vectors ``(count, C, H, W)`` of the subspace."""
+        coordinates = torch.randn(count, self.dimension, generator=generator, dtype=torch.float64)
+        coordinates /= coordinates.norm(dim=1, keepdim=True)
+        vectors: Tensor = coordinates @ self.basis.flatten(1).double()
+        return vectors.reshape(count, *self.basis.shape[1:]).to(self.basis.dtype)
+
+    def rows_for(self, clf: Classifier, argument: str = "subspace") -> Tensor:
+        """The basis ``(m, d)`` on a classifier's device, orthonormal to its rounding.
+
+        Raises
+        ------
+        ValueError
+            If the subspace is of images of another shape.
+        """
+        if tuple(self.basis.shape[1:]) != clf.input_shape:
+            raise ValueError(
+                f"{argument} holds directions of shape {tuple(self.basis.shape[1:])}, but the "
+                f"classifier takes images of shape {clf.input_shape}"
+            )
+        with FullPrecision():
+            orthonormal: Tensor = torch.linalg.qr(self.basis.flatten(1).double().T).Q.T
+        return orthonormal.to(device=clf.device, dtype=clf.dtype)
+
+    def _batch(self, vectors: Tensor) -> Tensor:
+        shape = tuple(self.basis.shape[1:])
+        given = _vectors(vectors[None] if getattr(vectors, "ndim", 0) == 3 else vectors, "vectors",
+                         finite=False)  # fmt: skip
+        if tuple(given.shape[1:]) != shape:
+            raise ValueError(
+                f"vectors must have shape (n, {', '.join(map(str, shape))}), "
+                f"got {tuple(vectors.shape)}"
+            )
+        return given
+
+
+def dct_block(shape: Sequence[int], first: int, size: int) -> Subspace:
+    """The span of a block of two-dimensional cosines, in all channels.
+
+    Row and column frequencies both go from ``first`` to ``first + size - 1``, in half periods an
+    image, so that the dimension is C·size².
+
+    Parameters
+    ----------
+    shape
+        ``(C, H, W)``.
+    first, size
+        Of the block.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the block reaches beyond the frequencies that there are.
+
+    Notes
+    -----
+    Source: Ortiz-Jiménez, Modas, Moosavi-Dezfooli & Frossard, "Hold me tight! Influence of
+    discriminative features on deep network boundaries", NeurIPS 2020, which measures margins in
+    such blocks along the diagonal of the spectrum.
+
+    Examples
+    --------
+    >>> dct_block((3, 32, 32), 0, 8).dimension
+    192
+    """
+    channels, height, width = shape
+    least = min(height, width)
+    size = require_whole("size", size, 1, least)
+    first = require_whole("first", first, 0, least - size)
+    rows = _cosines(height)[first : first + size]
+    columns = _cosines(width)[first : first + size]
+    images = torch.einsum("ih,jw->ijhw", rows, columns).reshape(-1, height, width)
+    basis = torch.zeros(channels, len(images), channels, height, width, dtype=torch.float64)
+    for channel in range(channels):
+        basis[channel, :, channel] = images
+    name = f"DCT {first} to {first + size - 1}" if size > 1 else f"DCT {first}"
+    return Subspace(basis.flatten(0, 1).float(), name)
+
+
+def dct_diagonal(
+    shape: Sequence[int], size: int | None = None, step: int | None = None
+) -> tuple[Subspace, ...]:
+    """Blocks of cosines along the diagonal of the spectrum, from low to high frequencies.
+
+    Parameters
+    ----------
+    shape
+        ``(C, H, W)``.
+    size
+        Of a block; a quarter of the image's smaller side by default.
+    step
+        From one block to the next; ``size`` by default, so that they do not overlap.
+
+    Examples
+    --------
+    >>> [block.name for block in dct_diagonal((1, 8, 8))]
+    ['DCT 0 to 1', 'DCT 2 to 3', 'DCT 4 to 5', 'DCT 6 to 7']
+    """
+    least = min(shape[1:])
+    size = max(1, least // 4) if size is None else require_whole("size", size, 1, least)
+    step = size if step is None else require_whole("step", step, 1)
+    return tuple(dct_block(shape, first, size) for first in range(0, least - size + 1, step))
+
+
+def _cosines(length: int) -> Tensor:
+    """The orthonormal DCT-II basis, one frequency a row."""
+    place = torch.arange(length, dtype=torch.float64) + 0.5
+    frequency = torch.arange(length, dtype=torch.float64)[:, None]
+    rows = torch.cos(math.pi * frequency * place / length)
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+def _vectors(value: Any, argument: str, *, finite: bool = True) -> Tensor:
+    """``(m, C, H, W)`` on the CPU."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{argument} must be a float tensor (m, C, H, W), got {kind}")
+    if value.ndim != 4 or len(value) == 0:
+        raise ValueError(
+            f"{argument} must have shape (m, C, H, W) with m at least 1, got {tuple(value.shape)}"
+        )
+    if finite and not bool(value.isfinite().all()):
+        raise ValueError(f"{argument} holds NaN or infinite values")
+    return value.detach().cpu()

@@ -1,0 +1,377 @@
+"""Directions in which the decision boundary is curved for many images at once.
+
+They are the eigenvectors u_i of the mean of the shape operators G over many boundary points. That
+they are shared shows at points that had no part in the mean: there ρ_i = |u_iᵀ G u_i| / E|vᵀ G v|,
+v uniform on the sphere, is far above 1. Source: Fawzi, Moosavi-Dezfooli, Frossard & Soatto,
+"Empirical Study of the Topology and Geometry of Deep Networks", CVPR 2018, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ReferenceType, ref
+
+import torch
+from torch import Tensor
+
+from geoexplorer import jobs
+from geoexplorer.arguments import require_whole
+from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.directions import Direction, given
+from geoexplorer.geometry.linear_subspace import Subspace
+from geoexplorer.geometry.mean_shape import MeanMatrix, MeanShapeOperator, mean_matrix_steps
+from geoexplorer.geometry.measurement import Measurement, news, require_points
+from geoexplorer.geometry.relative_curvature import relative_curvature
+from geoexplorer.geometry.spectra import TOLERANCE, eigenpairs, extreme_steps, symmetrised
+from geoexplorer.jobs import Progress
+from geoexplorer.results import Result
+
+__all__ = ["SharedDirections", "shared_directions", "shared_directions_steps"]
+
+_LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
+_SMALL_MATRIX = 512  # up to this size a matrix costs no more than a search
+# From this share of the dimensions on a matrix takes fewer products than a search.
+_MANY = 1 / 32
+_SEARCH_SHARE = 0.8  # of the work, where values are held out
+_FRESH_PRODUCTS = 4  # whose mean gives a held-out value
+_AGREEMENT = 0.1  # of the largest value, to which both halves of the probes must agree
+
+
+@dataclass(frozen=True, eq=False)
+class SharedDirections(Result):
+    """Orthonormal directions, and the mean curvature u_iᵀ Ḡ u_i of the boundaries along each.
+
+    All d eigenvectors of the mean Ḡ, or the m whose values are largest in size; in descending
+    order of the values, so that both ends are the curved ones.
+    """
+
+    directions: Tensor  # (m, C, H, W), orthonormal; NaN while not known
+    values: Tensor  # (m,), descending, 1 / l2 unit of pixel values
+    # (m,): ‖Ḡ u - κ u‖; for "smoothed" how far the value that u was found with, in one half of the
+    # probes, lies from this one, of the other half
+    residuals: Tensor
+    converged: Tensor  # (m,) bool: whether the residual is small beside the largest value
+    asymmetry: float  # ‖Ḡ - Ḡᵀ‖ / ‖Ḡ‖ before Ḡ was symmetrised
+    points: int  # boundary points in the mean
+    dimension: int  # d
+    method: str
+    step: float  # h; 0 for autograd
+    at: float
+    classifier: ReferenceType[Classifier] | None = field(
+        default=None, kw_only=True, repr=False, metadata={"stored": False}
+    )
+
+    def curved(self, m: int | None = None) -> Subspace:
+        """The span of the m directions whose values are largest in size, by default of all.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many.
+        """
+        kept = self._most_curved(m)
+        return Subspace(self.directions[kept], f"curved, {len(kept)} dimensions")
+
+    def flat(self, m: int) -> Subspace:
+        """The span of the m directions whose values are smallest in size.
+
+        Raises
+        ------
+        ValueError
+            If not all d directions were measured, of which these are the flattest.
+        """
+        if len(self.values) < self.dimension:
+            raise ValueError(
+                f"the flattest directions are known where all {self.dimension} are; measure them "
+                f"with m=None (here are the {len(self.values)} most curved ones)"
+            )
+        m = require_whole("m", m, 1, len(self.values))
+        kept = self.values.abs().argsort(stable=True)[:m].sort().values
+        return Subspace(self.directions[kept], f"flat, {m} dimensions")
+
+    def share_of(self, vectors: Tensor, m: int | None = None) -> Tensor:
+        """‖P_S v‖ / ‖v‖ ``(n,)`` of vectors ``(n, C, H, W)``, S the span of :meth:`curved`.
+
+        For random vectors it is √(m/d) on average; NaN for vectors that are zero or not finite.
+        """
+        return self.curved(m).share_of(vectors)
+
+    def rho(
+        self,
+        points: BoundaryPoints,
+        *,
+        clf: Classifier | None = None,
+        probes: int = 100,
+        seed: int = 1,
+    ) -> Tensor:
+        """ρ_i ``(n, m)`` at boundary points that had no part in the mean.
+
+        Parameters
+        ----------
+        points
+            Held-out points; measured like the directions: same method, step and place.
+        clf
+            The classifier; needed where the one that the directions were measured with is gone,
+            as after loading.
+        probes, seed
+            As for :func:`geoexplorer.relative_curvature`, which gives more than ρ.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the points are not the classifier's, or there is no classifier.
+        """
+        if clf is None:
+            clf = None if self.classifier is None else self.classifier()
+            if clf is None:
+                raise ValueError(
+                    "clf must be given: a result that was loaded, or whose classifier is gone, "
+                    "does not know the network"
+                )
+        step = None if self.method == "autograd" else self.step
+        return relative_curvature(
+            clf, points, self.directions, probes=probes, method=self.method, step=step, at=self.at,
+            seed=seed,
+        ).values  # fmt: skip
+
+    def direction(self, rank: int) -> Direction:
+        """A direction by its rank, as an axis of cross-sections.
+
+        Parameters
+        ----------
+        rank
+            1 is the direction of the most positive value, 2 that of the next; -1 that of the most
+            negative one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is none of that rank.
+        """
+        count = len(self.values)
+        if require_whole("rank", rank, -count, count) == 0:
+            raise ValueError(f"rank must be 1 to {count} or -1 to -{count}, got 0")
+        index = rank - 1 if rank > 0 else rank
+        name = f"shared direction {rank} (κ = {float(self.values[index]):.3g})"
+        return given(self.directions[index], name.replace("-", "−"))
+
+    def _most_curved(self, m: int | None) -> Tensor:
+        count = len(self.values)
+        m = count if m is None else require_whole("m", m, 1, count)
+        order = self.values.abs().argsort(descending=True, stable=True)
+        return order[:m].sort().values
+
+
+def shared_directions(
+    clf: Classifier,
+    points: BoundaryPoints,
+    m: int | None = None,
+    *,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> SharedDirections:
+    """Find the directions in which the boundary is curved for many images at once.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    points
+        What :func:`geoexplorer.nearest_boundary` gives, of many images.
+    m
+        How many directions: the m whose mean curvature is largest in size, of either sign. None
+        for all d of them, where d is at most 4,096.
+    method, step, at
+        As for :func:`geoexplorer.principal_curvatures`.
+    seed
+        For the first vectors of the search and for the probes.
+
+    Returns
+    -------
+    SharedDirections
+        The directions, orthonormal, and the mean curvature along each, descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the points are not the classifier's, none of them was
+        reached, or ``"autograd"`` is asked of a network with kinks.
+
+    Notes
+    -----
+    Source: Fawzi et al., CVPR 2018, section 5. The cost grows with the number of points: a matrix
+    takes 2 d gradients for each (4 d by ``"smoothed"``), a few directions some hundred.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> class Cylinder(nn.Module):  # curved in the upper row of the image only
+    ...     def forward(self, x):
+    ...         margin = 4 - x[:, 0, 0].square().sum(1)
+    ...         return torch.stack([margin, -margin], dim=1)
+    >>> clf = Classifier(Cylinder().eval(), input_shape=(1, 2, 2), device="cpu")
+    >>> b = nearest_boundary(clf, torch.rand(20, 1, 2, 2) - 0.5)
+    >>> shared = shared_directions(clf, b, m=2)
+    >>> shared.directions[:, 0, 1].abs().max() < 1e-4
+    tensor(True)
+    >>> shared.share_of(torch.ones(1, 2, 2))
+    tensor([0.7071])
+    """
+    return jobs.last(
+        shared_directions_steps(clf, points, m, method=method, step=step, at=at, seed=seed)
+    )
+
+
+def shared_directions_steps(
+    clf: Classifier,
+    points: BoundaryPoints,
+    m: int | None = None,
+    *,
+    method: str = "auto",
+    step: float | None = None,
+    at: float = 1.0,
+    seed: int = 0,
+) -> Iterator[SharedDirections]:
+    """Like :func:`shared_directions`, yielding what is known so far; NaN is not known yet."""
+    require_points(clf, points)
+    d = clf.dimension
+    if m is not None:
+        m = require_whole("m", m, 1, d)
+    elif d > _LARGEST_MATRIX:
+        raise ValueError(
+            f"m must be a number of directions where d is above {_LARGEST_MATRIX}, here {d}: a "
+            "matrix of all would not fit"
+        )
+    by_matrix = d <= _LARGEST_MATRIX and (m is None or d <= _SMALL_MATRIX or m >= _MANY * d)
+    if not by_matrix and m is not None:
+        m = require_whole("m", m, 1, d // 2)
+    measurement = Measurement.begin(
+        "shared_directions", clf, points, method=method, step=step, at=at, seed=seed, m=m
+    )
+    steps = _by_matrix if by_matrix else _by_products
+    return measurement.recorder.watch(news(steps(measurement, d if m is None else m)))
+
+
+def _by_matrix(measurement: Measurement, m: int) -> Iterator[SharedDirections]:
+    """From all of Ḡ; while d is small also from the mean over the points done so far."""
+    live = measurement.clf.dimension <= _SMALL_MATRIX
+    found = _Found(measurement, m)
+    mean: MeanMatrix | None = None
+    shown = 0
+    for fraction, known in mean_matrix_steps(measurement):
+        mean = known or mean
+        if live and mean is not None and mean.points >= 2 * shown:
+            found.take_matrices(mean)
+            shown = mean.points
+        if fraction < 1.0:
+            yield found.unfinished(fraction)
+    if mean is not None:
+        found.take_matrices(mean)
+    yield found.result(Progress())
+
+
+def _by_products(measurement: Measurement, m: int) -> Iterator[SharedDirections]:
+    """From products alone, by a search for the extremes at both ends."""
+    found = _Found(measurement, m)
+    noisy = measurement.method == "smoothed"
+    operator = MeanShapeOperator(measurement)
+    if operator.count:
+        share = _SEARCH_SHARE if noisy else 1.0
+        vectors = values = torch.empty(0)
+        for extremes in extreme_steps(operator, m, measurement.generator(), noisy=noisy):
+            vectors, values = extremes.vectors[0], extremes.values[0]
+            found.take(
+                vectors, values, extremes.residuals[0], extremes.converged[0],
+                float(extremes.asymmetry[0]), operator.points,
+            )  # fmt: skip
+            if share * extremes.fraction < 1.0:
+                yield found.unfinished(share * extremes.fraction)
+        if noisy:
+            fresh = MeanShapeOperator(measurement, fresh=True)
+            products = torch.stack([fresh.apply(vectors[None])[0] for _ in range(_FRESH_PRODUCTS)])
+            found.take_held_out(vectors, values, (vectors * products.mean(0)).sum(1))
+    yield found.result(Progress())
+
+
+class _Found:
+    """What is known so far, on the CPU."""
+
+    def __init__(self, measurement: Measurement, m: int) -> None:
+        clf = measurement.clf
+        self._measurement, self._m = measurement, m
+        self._directions = torch.full((m, clf.dimension), torch.nan, dtype=clf.dtype)
+        self._values = torch.full((m,), torch.nan, dtype=clf.dtype)
+        self._residuals = self._values.clone()
+        self._converged = torch.zeros(m, dtype=torch.bool)
+        self._asymmetry, self._points = torch.nan, 0
+
+    def take(
+        self,
+        vectors: Tensor,
+        values: Tensor,
+        residuals: Tensor,
+        converged: Tensor,
+        asymmetry: float,
+        points: int,
+    ) -> None:
+        """Keep the m values that are largest in size, of a descending row of them."""
+        kept = values.abs().argsort(descending=True, stable=True)[: self._m]
+        kept = kept[values[kept].argsort(descending=True, stable=True)]
+        self._directions, self._values = vectors[kept].cpu(), values[kept].cpu()
+        self._residuals, self._converged = residuals[kept].cpu(), converged[kept].cpu()
+        self._asymmetry, self._points = asymmetry, points
+
+    def take_held_out(self, vectors: Tensor, found: Tensor, values: Tensor) -> None:
+        """Take values from other probes than those that the vectors were found with."""
+        residuals = (found - values).abs()
+        converged = residuals <= _AGREEMENT * values.abs().max()
+        self.take(vectors, values, residuals, converged, self._asymmetry, self._points)
+
+    def take_matrices(self, mean: MeanMatrix) -> None:
+        """Take the eigenvectors of the first matrix; a second one gives held-out values."""
+        jobs.check_cancelled()
+        first, asymmetry = symmetrised(mean.matrices[0][None])
+        values, vectors = (part[0] for part in eigenpairs(first))
+        self._asymmetry, self._points = float(asymmetry[0]), mean.points
+        if len(mean.matrices) > 1:
+            with FullPrecision():
+                held_out = ((vectors @ mean.matrices[1]) * vectors).sum(1)
+            self.take_held_out(vectors, values, held_out)
+            return
+        # What was symmetrised away, of which no more than its norm can act on u; an
+        # antisymmetric matrix has each of its singular values twice.
+        leftover = (mean.matrices[0] - first[0]).norm() / 2**0.5
+        residuals = leftover.expand_as(values)
+        converged = residuals <= TOLERANCE * values.abs().max()
+        self.take(vectors, values, residuals, converged, self._asymmetry, self._points)
+
+    def unfinished(self, fraction: float) -> SharedDirections:
+        """The result with a share of the work done."""
+        done = fraction * len(self._measurement.rows)
+        return self.result(self._measurement.progress("shared directions", done))
+
+    def result(self, progress: Progress) -> SharedDirections:
+        measurement = self._measurement
+        clf = measurement.clf
+        facts: dict[str, Any] = {
+            "method": measurement.method, "step": measurement.step, "at": measurement.at
+        }  # fmt: skip
+        return SharedDirections(
+            directions=self._directions.reshape(self._m, *clf.input_shape).clone(),
+            values=self._values.clone(),
+            residuals=self._residuals.clone(),
+            converged=self._converged.clone(),
+            asymmetry=self._asymmetry,
+            points=self._points,
+            dimension=clf.dimension,
+            classifier=ref(clf),
+            provenance=measurement.recorder.provenance(),
+            progress=progress,
+            **facts,
+        )
