@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.curvature import (
         principal_curvatures_steps as principal_curvatures_steps,
     )
+    from geoexplorer.geometry.detection import Detection as Detection
+    from geoexplorer.geometry.detection import detect as detect
+    from geoexplorer.geometry.detection import detect_steps as detect_steps
+    from geoexplorer.geometry.detection_roc import DetectionROC as DetectionROC
+    from geoexplorer.geometry.detection_roc import detection_roc as detection_roc
+    from geoexplorer.geometry.detection_roc import detection_roc_steps as detection_roc_steps
     from geoexplorer.geometry.linear_subspace import Subspace as Subspace
     from geoexplorer.geometry.linear_subspace import dct_block as dct_block
     from geoexplorer.geometry.linear_subspace import dct_diagonal as dct_diagonal
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
     )
     from geoexplorer.geometry.mean_curvature import mean_curvature as mean_curvature
     from geoexplorer.geometry.mean_curvature import mean_curvature_steps as mean_curvature_steps
+    from geoexplorer.geometry.noise import NoiseSensitivity as NoiseSensitivity
+    from geoexplorer.geometry.noise import noise_sensitivity as noise_sensitivity
+    from geoexplorer.geometry.noise import noise_sensitivity_steps as noise_sensitivity_steps
     from geoexplorer.geometry.normal_curvature import CurvatureByStep as CurvatureByStep
     from geoexplorer.geometry.normal_curvature import NormalCurvature as NormalCurvature
     from geoexplorer.geometry.normal_curvature import curvature_by_step as curvature_by_step
@@ -80,8 +89,11 @@ _HOME = {
     "CrossSection": "geometry.sections",
     "CurvatureByStep": "geometry.normal_curvature",
     "CurvatureDensity": "geometry.mean_curvature",
+    "Detection": "geometry.detection",
+    "DetectionROC": "geometry.detection_roc",
     "ImageSet": "images",
     "MeanCurvature": "geometry.mean_curvature",
+    "NoiseSensitivity": "geometry.noise",
     "NormalCurvature": "geometry.normal_curvature",
     "NormalSections": "geometry.normal_sections",
     "Plane": "geometry.planes",
@@ -105,6 +117,10 @@ _HOME = {
     "curvature_density_steps": "geometry.mean_curvature",
     "dct_block": "geometry.linear_subspace",
     "dct_diagonal": "geometry.linear_subspace",
+    "detect": "geometry.detection",
+    "detect_steps": "geometry.detection",
+    "detection_roc": "geometry.detection_roc",
+    "detection_roc_steps": "geometry.detection_roc",
     "enter_region": "geometry.paths",
     "explore": "widgets.explore",
     "list_classifiers": "zoo",
@@ -114,6 +130,8 @@ _HOME = {
     "mean_curvature_steps": "geometry.mean_curvature",
     "nearest_boundary": "geometry.boundary",
     "nearest_boundary_steps": "geometry.boundary",
+    "noise_sensitivity": "geometry.noise",
+    "noise_sensitivity_steps": "geometry.noise",
     "normal_curvature": "geometry.normal_curvature",
     "normal_curvature_steps": "geometry.normal_curvature",
     "normal_sections": "geometry.normal_sections",

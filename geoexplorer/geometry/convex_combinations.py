@@ -14,6 +14,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.drawing_pairs import draw_sets, populated_classes
 from geoexplorer.geometry.entering import least_margins
 from geoexplorer.jobs import Progress
+from geoexplorer.proportions import wilson
 from geoexplorer.results import Recorder, Result
 
 __all__ = ["ConvexCombinations", "convex_combinations", "convex_combinations_steps"]
@@ -46,11 +47,8 @@ class ConvexCombinations(Result):
 
     def interval(self, label: int | None = None, *, z: float = 1.96) -> tuple[Tensor, Tensor]:
         """Lower and upper ends ``(m,)`` of Wilson's interval; z = 1.96 covers 95 %."""
-        tried, _ = self._counts(label)
-        p, share = self.probability(label), z**2 / tried
-        middle = (p + share / 2) / (1 + share)
-        half = z * (p * (1 - p) / tried + share / (4 * tried)).sqrt() / (1 + share)
-        return middle - half, middle + half
+        tried, inside = self._counts(label)
+        return wilson(inside, tried, z=z)
 
     def _counts(self, label: int | None) -> tuple[Tensor, Tensor]:
         rows = torch.ones(len(self.labels), dtype=torch.bool)

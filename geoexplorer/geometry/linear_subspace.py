@@ -214,7 +214,8 @@ def _cosines(length: int) -> Tensor:
     place = torch.arange(length, dtype=torch.float64) + 0.5
     frequency = torch.arange(length, dtype=torch.float64)[:, None]
     rows = torch.cos(math.pi * frequency * place / length)
-    return rows / rows.norm(dim=1, keepdim=True)
+    unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
+    return unit
 
 
 def _vectors(value: Any, argument: str, *, finite: bool = True) -> Tensor:

@@ -33,7 +33,7 @@ _PROBES = 1024  # in a half, over all the parts
 def tangent_products(operators: ShapeOperators, vectors: Tensor) -> Tensor:
     """G v ``(n, m, d)`` for any vectors ``(n, m, d)``, which need not be tangents."""
     coordinates = operators.coordinates(vectors)
-    lengths = coordinates.norm(dim=2, keepdim=True)
+    lengths: Tensor = coordinates.norm(dim=2, keepdim=True)
     products = operators.apply(coordinates / lengths.clamp_min(_TINY))
     return operators.lift(products) * lengths
 
@@ -144,7 +144,7 @@ def _hessian_steps(
     n, d = sets.points.shape
     if measurement.method == "smoothed":
         seed = measurement.seed_of(stream)
-        for fraction, halves in smoothed_halves_steps(sets, measurement.step, seed, probes=probes):
+        for fraction, halves in smoothed_halves_steps(sets, measurement.step, seed, least=probes):
             yield fraction, _Known((halves.first, halves.second), halves.gradients)
         return
     hessians = measurement.hessians(sets)

@@ -171,7 +171,7 @@ def _unit_vectors(clf: Classifier, directions: Tensor) -> Tensor:
             f"got {tuple(directions.shape)}"
         )
     rows = batch.detach().flatten(1).to(device=clf.device, dtype=clf.dtype)
-    lengths = rows.norm(dim=1, keepdim=True)
+    lengths: Tensor = rows.norm(dim=1, keepdim=True)
     if not bool((lengths.isfinite() & (lengths > 0)).all()):
         raise ValueError("directions must be finite and not zero")
     return rows / lengths

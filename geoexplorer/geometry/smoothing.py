@@ -108,17 +108,17 @@ class Halves:
 
 
 def smoothed_halves_steps(
-    sets: LevelSets, step: float, seed: int, *, probes: int = _LEAST_PROBES
+    sets: LevelSets, step: float, seed: int, *, least: int = _LEAST_PROBES
 ) -> Iterator[tuple[float, Halves]]:
     """H_σ from two halves of the probes; the share done, and what there is by then.
 
     The probes of a half are √d times the rows of random rotations, each with its opposite, so that
     the estimate is exact where F is quadratic. Directions found in one half can be judged by the
     other, whose noise knows nothing of them. In few dimensions there are several rotations in a
-    half, with at least about so many ``probes`` together.
+    half, with about ``least`` probes together.
     """
     n, d = sets.points.shape
-    rotations = max(1, probes // d)
+    rotations = max(1, least // d)
     sums = [sets.points.new_zeros(n, d, d) for _ in range(2)]
     gradients = torch.zeros_like(sets.points)
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,284 @@
+"""How well perturbed images are told from natural ones, and how often their labels come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from geoexplorer import jobs
+from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.detection import Detection, detect_steps, require_rate
+from geoexplorer.geometry.measurement import require_points
+from geoexplorer.jobs import Progress
+from geoexplorer.proportions import wilson
+from geoexplorer.results import Recorder, Result
+
+__all__ = ["SCORES", "DetectionROC", "detection_roc", "detection_roc_steps"]
+
+SCORES = ("curvature", "margin")
+_SCALES = (1.02, 2.0, 5.0)
+_RESAMPLES = 1000
+_COVERED = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionROC(Result):
+    """Scores of natural images x and of perturbed ones x + α r, and what follows from them.
+
+    ``"curvature"`` is the mean curvature of the level sets, ``"margin"`` the logit margin with its
+    sign changed: both are high where an image is suspicious. Labels are recovered where the
+    perturbed image is called by another class than the natural one, which is what is to come back.
+    """
+
+    scales: tuple[float, ...]  # (a,): α, 1 is the boundary point
+    natural: Tensor  # (2, n): scores of the natural images, by SCORES
+    perturbed: Tensor  # (a, 2, n): scores of the perturbed ones
+    changed: Tensor  # (a, n) bool: whether the perturbed image is called by another class
+    recovered: Tensor  # (a, n) bool: whether the class with the largest curvature is the natural
+    runner_up: Tensor  # (a, n) bool: whether the runner-up is the natural class
+    own: Tensor  # (n,) int64: the natural class
+    distances: Tensor  # (n,): ‖r‖
+    false_positive_rate: float
+    perturbation: str  # how r was found: the effort of nearest_boundary
+    probes: int
+    step: float
+    seed: int
+    class_names: tuple[str, ...]
+
+    def auc(self, score: str = "curvature") -> Tensor:
+        """Area under the curve ``(a,)``: how often a perturbed image scores above a natural one."""
+        natural, perturbed = self._scores(score)
+        return torch.tensor([_area(natural, row) for row in perturbed])
+
+    def auc_interval(self, score: str = "curvature") -> tuple[Tensor, Tensor]:
+        """Ends ``(a,)`` of the 95 % interval of :meth:`auc`, from images drawn again and again.
+
+        A natural image and its perturbed one are drawn together, since they depend on each other.
+        """
+        natural, perturbed = self._scores(score)
+        generator = np.random.default_rng(self.seed)
+        n = len(natural)
+        drawn = generator.integers(0, n, (_RESAMPLES, n))
+        areas = np.array([[_area(natural[i], row[i]) for i in drawn] for row in perturbed])
+        tail = 100 * (1 - _COVERED) / 2
+        low, high = np.nanpercentile(areas, [tail, 100 - tail], axis=1)
+        return torch.from_numpy(low), torch.from_numpy(high)
+
+    def threshold(self, score: str = "curvature") -> float:
+        """What the stated share of natural images, ``false_positive_rate``, exceeds at most."""
+        natural, _ = self._scores(score)
+        return float(np.quantile(natural, 1 - self.false_positive_rate, method="higher"))
+
+    def detected(self, score: str = "curvature") -> Tensor:
+        """Share ``(a,)`` of perturbed images above :meth:`threshold`."""
+        _, perturbed = self._scores(score)
+        return torch.from_numpy((perturbed > self.threshold(score)).mean(1))
+
+    def curve(self, index: int, score: str = "curvature") -> tuple[Tensor, Tensor]:
+        """False and true positive rates ``(p,)`` of one scale, ascending from 0 to 1."""
+        natural, perturbed = self._scores(score)
+        row = perturbed[index]
+        levels = np.unique(np.concatenate([natural, row]))[::-1]
+        false = [0.0, *((natural >= level).mean() for level in levels)]
+        true = [0.0, *((row >= level).mean() for level in levels)]
+        return torch.tensor(false), torch.tensor(true)
+
+    def recovery(self, by: str = "curvature") -> Tensor:
+        """Share ``(a,)`` of changed labels that come back, by "curvature" or by "runner-up"."""
+        hits, tried = self._recoveries(by)
+        return hits / tried
+
+    def recovery_interval(self, by: str = "curvature") -> tuple[Tensor, Tensor]:
+        """Ends ``(a,)`` of Wilson's 95 % interval of :meth:`recovery`."""
+        return wilson(*self._recoveries(by))
+
+    def _recoveries(self, by: str) -> tuple[Tensor, Tensor]:
+        if by not in ("curvature", "runner-up"):
+            raise ValueError(f"by must be 'curvature' or 'runner-up', got {by!r}")
+        hits = self.recovered if by == "curvature" else self.runner_up
+        return (hits & self.changed).sum(1), self.changed.sum(1)
+
+    def _scores(self, score: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of the images that have all of them: ``(n,)`` natural and ``(a, n)`` perturbed."""
+        if score not in SCORES:
+            raise ValueError(f"score must be one of {SCORES}, got {score!r}")
+        column = SCORES.index(score)
+        natural, perturbed = self.natural[column], self.perturbed[:, column]
+        known = natural.isfinite() & perturbed.isfinite().all(0)
+        return natural[known].double().numpy(), perturbed[:, known].double().numpy()
+
+
+def detection_roc(
+    clf: Classifier,
+    points: BoundaryPoints,
+    scales: Sequence[float] = _SCALES,
+    *,
+    probes: int = 50,
+    step: float | None = None,
+    classes: int | None = None,
+    false_positive_rate: float = 0.05,
+    seed: int = 0,
+) -> DetectionROC:
+    """Score natural images and the same ones perturbed by α r, and compare.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    points
+        Boundary points of natural images: with ``effort="deepfool"`` r is the perturbation that
+        the paper used, else a minimal one.
+    scales
+        α > 0; x + r lies just across the boundary. The paper's are 1, 2 and 5, DeepFool's own
+        overshoot makes 1.02 of the first.
+    probes, step, classes
+        As for :func:`geoexplorer.detect`.
+    false_positive_rate
+        Share of natural images that the threshold may call perturbed.
+    seed
+        For the probes, and for the images drawn again for the intervals.
+
+    Returns
+    -------
+    DetectionROC
+        Scores, areas under the curve with intervals, and how often labels come back; beside them
+        the logit margin and the runner-up class, which take no curvature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Notes
+    -----
+    Source: Fawzi et al., CVPR 2018, section 6. It is an observation about geometry, not a defence.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> class Shells(nn.Module):  # class 0 is the ball of radius 1, class 1 all around it
+    ...     def forward(self, x):
+    ...         margin = 1 - x.flatten(1).norm(dim=1)
+    ...         return torch.stack([margin, -margin], dim=1)
+    >>> clf = Classifier(Shells().eval(), input_shape=(1, 2, 2), device="cpu")
+    >>> x = torch.rand(20, 1, 2, 2) + 0.6  # natural images of class 1, whose boundary bends in
+    >>> found = detection_roc(clf, nearest_boundary(clf, x), [1.02], step=0.05)
+    >>> found.auc().tolist(), found.recovery().tolist()
+    ([1.0], [1.0])
+    """
+    return jobs.last(
+        detection_roc_steps(
+            clf, points, scales, probes=probes, step=step, classes=classes,
+            false_positive_rate=false_positive_rate, seed=seed,
+        )
+    )  # fmt: skip
+
+
+def detection_roc_steps(
+    clf: Classifier,
+    points: BoundaryPoints,
+    scales: Sequence[float] = _SCALES,
+    *,
+    probes: int = 50,
+    step: float | None = None,
+    classes: int | None = None,
+    false_positive_rate: float = 0.05,
+    seed: int = 0,
+) -> Iterator[DetectionROC]:
+    """Like :func:`detection_roc`, yielding the images scored so far; NaN is not known yet."""
+    require_points(clf, points)
+    alphas = _scales(scales)
+    rate, seed = require_rate(false_positive_rate), require_seed(seed)
+    require_whole("probes", probes, 1)
+    reached = points[points.converged]
+    recorder = Recorder(
+        clf, "detection_roc", scales=alphas, probes=probes, step=step, classes=classes,
+        false_positive_rate=rate, seed=seed, points=points.provenance.options.get("effort"),
+    )  # fmt: skip
+    batches = [reached.images, *(reached.images + a * reached.perturbations for a in alphas)]
+    first = detect_steps(clf, batches[0], probes, step, classes=classes, seed=seed)
+
+    def steps() -> Iterator[DetectionROC]:
+        verdicts: list[Detection] = []
+        for index, batch in enumerate(batches):
+            parts = (
+                first
+                if index == 0
+                else detect_steps(clf, batch, probes, step, classes=classes, seed=seed)
+            )
+            done: Detection | None = None
+            for done in parts:
+                fraction = (index + done.progress.fraction) / len(batches)
+                if fraction < 1.0:
+                    message = f"scores, {index} of {len(batches)} sets of images"
+                    yield result([*verdicts, done], Progress(fraction, message))
+            assert done is not None  # there is at least one step
+            verdicts.append(done)
+        yield result(verdicts, Progress())
+
+    def result(verdicts: Sequence[Detection], progress: Progress) -> DetectionROC:
+        n, count = len(reached), len(alphas)
+        natural = verdicts[0]
+        perturbed = torch.full((count, 2, n), torch.nan, dtype=natural.score.dtype)
+        changed = torch.zeros(count, n, dtype=torch.bool)
+        recovered, runner_up = changed.clone(), changed.clone()
+        for row, verdict in enumerate(verdicts[1:]):
+            perturbed[row] = _both(verdict)
+            changed[row] = (verdict.labels != reached.own) & (verdict.labels >= 0)
+            recovered[row] = verdict.recovered == reached.own
+            runner_up[row] = verdict.runner_up == reached.own
+        return DetectionROC(
+            scales=alphas,
+            natural=_both(natural),
+            perturbed=perturbed,
+            changed=changed,
+            recovered=recovered,
+            runner_up=runner_up,
+            own=reached.own.clone(),
+            distances=reached.distances.clone(),
+            false_positive_rate=rate,
+            perturbation=str(points.provenance.options.get("effort", "")),
+            probes=natural.probes,
+            step=natural.step,
+            seed=seed,
+            class_names=clf.class_names,
+            provenance=recorder.provenance(),
+            progress=progress,
+        )
+
+    return recorder.watch(steps())
+
+
+def _both(verdict: Detection) -> Tensor:
+    """The scores ``(2, n)``, in the order of ``SCORES``."""
+    return torch.stack([verdict.score, -verdict.margin])
+
+
+def _area(natural: NDArray[np.float64], perturbed: NDArray[np.float64]) -> float:
+    """The share of pairs in which the perturbed one scores higher, ties for a half."""
+    n, m = len(natural), len(perturbed)
+    if n == 0 or m == 0:
+        return float("nan")
+    ranks = rankdata(np.concatenate([natural, perturbed]))
+    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
+
+
+def _scales(scales: Any) -> tuple[float, ...]:
+    given = list(scales) if isinstance(scales, (Sequence, Tensor)) else None
+    if not given or isinstance(scales, str):
+        raise ValueError(f"scales must be a sequence of at least one number, got {scales!r}")
+    values = [float(value) if isinstance(value, (Real, Tensor)) else np.nan for value in given]
+    if not all(np.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"scales must hold positive, finite numbers, got {scales!r}")
+    return tuple(values)
