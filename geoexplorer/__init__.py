@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.detection import Detection as Detection
     from geoexplorer.geometry.detection import detect as detect
     from geoexplorer.geometry.detection import detect_steps as detect_steps
+    from geoexplorer.geometry.detection_along import DetectionAlong as DetectionAlong
+    from geoexplorer.geometry.detection_along import detect_along as detect_along
+    from geoexplorer.geometry.detection_along import detect_along_steps as detect_along_steps
     from geoexplorer.geometry.detection_roc import DetectionROC as DetectionROC
     from geoexplorer.geometry.detection_roc import detection_roc as detection_roc
     from geoexplorer.geometry.detection_roc import detection_roc_steps as detection_roc_steps
@@ -71,6 +74,13 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.sections import cross_section as cross_section
     from geoexplorer.geometry.sections import cross_section_steps as cross_section_steps
     from geoexplorer.geometry.segment_proof import SegmentProof as SegmentProof
+    from geoexplorer.geometry.subspace_margins import SubspaceMargins as SubspaceMargins
+    from geoexplorer.geometry.subspace_margins import subspace_margins as subspace_margins
+    from geoexplorer.geometry.subspace_margins import (
+        subspace_margins_steps as subspace_margins_steps,
+    )
+    from geoexplorer.geometry.subspace_shares import SubspaceShares as SubspaceShares
+    from geoexplorer.geometry.subspace_shares import subspace_shares as subspace_shares
     from geoexplorer.geometry.subspaces import SharedDirections as SharedDirections
     from geoexplorer.geometry.subspaces import shared_directions as shared_directions
     from geoexplorer.geometry.subspaces import shared_directions_steps as shared_directions_steps
@@ -90,6 +100,7 @@ _HOME = {
     "CurvatureByStep": "geometry.normal_curvature",
     "CurvatureDensity": "geometry.mean_curvature",
     "Detection": "geometry.detection",
+    "DetectionAlong": "geometry.detection_along",
     "DetectionROC": "geometry.detection_roc",
     "ImageSet": "images",
     "MeanCurvature": "geometry.mean_curvature",
@@ -103,6 +114,8 @@ _HOME = {
     "SegmentProof": "geometry.segment_proof",
     "SharedDirections": "geometry.subspaces",
     "Subspace": "geometry.linear_subspace",
+    "SubspaceMargins": "geometry.subspace_margins",
+    "SubspaceShares": "geometry.subspace_shares",
     "connect": "geometry.paths",
     "connect_steps": "geometry.paths",
     "connectivity": "geometry.connectivity",
@@ -118,6 +131,8 @@ _HOME = {
     "dct_block": "geometry.linear_subspace",
     "dct_diagonal": "geometry.linear_subspace",
     "detect": "geometry.detection",
+    "detect_along": "geometry.detection_along",
+    "detect_along_steps": "geometry.detection_along",
     "detect_steps": "geometry.detection",
     "detection_roc": "geometry.detection_roc",
     "detection_roc_steps": "geometry.detection_roc",
@@ -144,6 +159,9 @@ _HOME = {
     "relative_curvature_steps": "geometry.relative_curvature",
     "shared_directions": "geometry.subspaces",
     "shared_directions_steps": "geometry.subspaces",
+    "subspace_margins": "geometry.subspace_margins",
+    "subspace_margins_steps": "geometry.subspace_margins",
+    "subspace_shares": "geometry.subspace_shares",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -1,0 +1,132 @@
+"""The detection score on the way from an image across its boundary."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.detection import Detection, detect_steps
+from geoexplorer.geometry.measurement import require_points
+from geoexplorer.results import Recorder
+
+__all__ = ["DetectionAlong", "detect_along", "detect_along_steps"]
+
+_FARTHEST, _STOPS = 3.0, 61  # by default: so far, in ‖r‖, at so many places
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionAlong(Detection):
+    """Detection at x + t r for ascending t; one row a place."""
+
+    stops: Tensor  # (k,): t; 0 is the image, 1 its boundary point
+    own: int  # the predicted class of x, which is to be recovered
+    other: int  # the class across the boundary
+    distance: float  # ‖r‖
+
+
+def detect_along(
+    clf: Classifier,
+    point: BoundaryPoints,
+    stops: Sequence[float] | Tensor | None = None,
+    *,
+    probes: int = 50,
+    step: float | None = None,
+    classes: int | None = None,
+    threshold: float = 0.0,
+    seed: int = 0,
+) -> DetectionAlong:
+    """Follow the detection score from an image x across its boundary, at x + t r.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    point
+        One boundary point: ``b[i]``.
+    stops
+        t; by default 61 values from 0 to 3. 1 is the boundary point.
+    probes, step, classes, threshold, seed
+        As for :func:`geoexplorer.detect`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or the boundary was not reached.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    >>> along = detect_along(clf, nearest_boundary(clf, torch.rand(1, 2, 2)), [0.5, 1.5])
+    >>> (along.labels == along.own).tolist(), along.score.abs().max() < 1e-3
+    ([True, False], tensor(True))
+    """
+    return jobs.last(
+        detect_along_steps(
+            clf, point, stops, probes=probes, step=step, classes=classes, threshold=threshold,
+            seed=seed,
+        )
+    )  # fmt: skip
+
+
+def detect_along_steps(
+    clf: Classifier,
+    point: BoundaryPoints,
+    stops: Sequence[float] | Tensor | None = None,
+    *,
+    probes: int = 50,
+    step: float | None = None,
+    classes: int | None = None,
+    threshold: float = 0.0,
+    seed: int = 0,
+) -> Iterator[DetectionAlong]:
+    """Like :func:`detect_along`, yielding the places done so far; NaN is not known yet."""
+    require_points(clf, point)
+    if len(point) != 1:
+        raise ValueError(f"point must be one boundary point, got {len(point)}; index it: b[i]")
+    places = _stops(stops)
+    recorder = Recorder(
+        clf, "detect_along", stops=places, probes=probes, step=step, classes=classes,
+        threshold=threshold, seed=seed, points=point.provenance.options.get("effort"),
+    )  # fmt: skip
+    images = point.images + places.to(point.images)[:, None, None, None] * point.perturbations
+    verdicts = detect_steps(
+        clf, images, probes, step, classes=classes, threshold=threshold, seed=seed
+    )
+
+    def steps() -> Iterator[DetectionAlong]:
+        for verdict in verdicts:
+            fields = {
+                item.name: getattr(verdict, item.name) for item in dataclasses.fields(Detection)
+            }
+            yield DetectionAlong(
+                **{**fields, "provenance": recorder.provenance()},
+                stops=places.clone(),
+                own=int(point.own[0]),
+                other=int(point.other[0]),
+                distance=float(point.distances[0]),
+            )
+
+    return recorder.watch(steps())
+
+
+def _stops(stops: Any) -> Tensor:
+    if stops is None:
+        return torch.linspace(0.0, _FARTHEST, _STOPS)
+    given = list(stops) if isinstance(stops, (Sequence, Tensor)) and len(stops) else []
+    numbers = all(isinstance(value, (Real, Tensor)) for value in given)
+    values = torch.tensor([float(value) for value in given]) if given and numbers else None
+    if values is None or not bool(values.isfinite().all()):
+        raise ValueError(f"stops must be a sequence of finite numbers t, got {stops!r}")
+    return values.sort().values

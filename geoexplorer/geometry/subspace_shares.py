@@ -1,0 +1,128 @@
+"""Which share of perturbations, gradients or differences of images lies in a subspace.
+
+Source: Fawzi, Moosavi-Dezfooli, Frossard & Soatto, "Empirical Study of the Topology and Geometry of
+Deep Networks", CVPR 2018, section 5: adversarial perturbations lie in the curved subspace far more
+than random vectors do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoexplorer.arguments import require_seed
+from geoexplorer.classifier import Classifier, difference
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.linear_subspace import Subspace
+from geoexplorer.geometry.measurement import require_points
+from geoexplorer.results import Recorder, Result
+
+__all__ = ["SubspaceShares", "subspace_shares"]
+
+
+@dataclass(frozen=True, eq=False)
+class SubspaceShares(Result):
+    """‖P_S v‖ / ‖v‖ of several sets of vectors v, S one subspace."""
+
+    names: tuple[str, ...]  # (s,): what the vectors are
+    shares: tuple[Tensor, ...]  # s of (n_s,), between 0 and 1; NaN for vectors that are zero
+    subspace: str  # its name
+    m: int  # its dimension
+    dimension: int  # d
+
+    @property
+    def expected(self) -> float:
+        """√(m/d), what random vectors have on average."""
+        return math.sqrt(self.m / self.dimension)
+
+    def mean(self) -> Tensor:
+        """Means ``(s,)``."""
+        return torch.stack([share.nanmean() for share in self.shares])
+
+    def quantiles(self, low: float = 0.1, high: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Two quantiles ``(s,)`` each."""
+        ends = [torch.stack([share.nanquantile(q) for share in self.shares]) for q in (low, high)]
+        return ends[0], ends[1]
+
+
+def subspace_shares(
+    clf: Classifier,
+    subspace: Subspace,
+    points: BoundaryPoints,
+    *,
+    vectors: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+) -> SubspaceShares:
+    """Compare how much of different vectors lies in a subspace.
+
+    Parameters
+    ----------
+    clf
+        The classifier.
+    subspace
+        Such as ``shared.curved(10)``.
+    points
+        Boundary points of images that had no part in finding the subspace. They give the
+        perturbations r, the gradients of F at the images, the differences of pairs of images, and
+        as many random vectors to compare with.
+    vectors
+        Further sets of vectors ``(n, C, H, W)`` by name.
+    seed
+        For the random vectors, and for which images make a pair.
+
+    Returns
+    -------
+    SubspaceShares
+        One set of shares for each kind of vector.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from geoexplorer.geometry.boundary import nearest_boundary
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
+    >>> _ = module[1].weight.data.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0]]))
+    >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+    >>> first = Subspace(torch.eye(4).reshape(4, 1, 2, 2)[:1], "first pixel")
+    >>> found = subspace_shares(clf, first, nearest_boundary(clf, torch.rand(50, 1, 2, 2)))
+    >>> found.names[0], round(float(found.mean()[0]), 3), found.expected
+    ('perturbations', 1.0, 0.5)
+    """
+    require_points(clf, points)
+    subspace.rows_for(clf)
+    seed = require_seed(seed)
+    recorder = Recorder(
+        clf, "subspace_shares", subspace=subspace.name, seed=seed,
+        points=points.provenance.options.get("effort"),
+    )  # fmt: skip
+    reached = points[points.converged]
+    images = clf.prepare(reached.images)
+    own, other = reached.own.to(clf.device), reached.other.to(clf.device)
+    _, _, gradients = clf.forward_gradient(images, difference, own, other)
+    generator = torch.Generator().manual_seed(seed)
+    # Each image and the next one of a random order, so that no image meets itself.
+    order = torch.randperm(len(reached), generator=generator)
+    partners = reached.images[order] - reached.images[order.roll(1)]
+    sets = {
+        "perturbations": reached.perturbations,
+        "gradients": gradients.cpu(),
+        "differences of images": partners,
+        "random vectors": torch.randn(reached.images.shape, generator=generator),
+        **(vectors or {}),
+    }
+    return SubspaceShares(
+        names=tuple(sets),
+        shares=tuple(subspace.share_of(value) for value in sets.values()),
+        subspace=subspace.name,
+        m=subspace.dimension,
+        dimension=clf.dimension,
+        provenance=recorder.provenance(),
+    )
