@@ -31,6 +31,7 @@ __all__ = [
     "default_factor",
     "images_averaged",
     "point_steps",
+    "points_of_many_steps",
     "seconds_needed",
     "seconds_words",
     "spectrum_steps",
@@ -171,7 +172,7 @@ def average_steps(
     if found is None:
         seconds = count * seconds_needed(subject, measure)
         yield from announced(session, f"curvatures of {count} images", seconds)
-        points = yield from _points_of_many(session, subject, measure, count)
+        points = yield from points_of_many_steps(session, subject, measure, count)
         found = yield from _running_average(session, clf, points, measure, show)
         session.results.put(key, found)
     return found
@@ -246,9 +247,16 @@ def images_averaged(session: Session, view: View, count: int) -> int:
     return max(1, min(count, len(view.subject.images) - added))
 
 
-def _points_of_many(
+def points_of_many_steps(
     session: Session, subject: Subject, measure: Measure, count: int
 ) -> Generator[Delivery, None, BoundaryPoints]:
+    """The boundary points of the first images of the set, remembered.
+
+    Raises
+    ------
+    ValueError
+        If none was reached.
+    """
     key = ("points", subject.key, count, measure.point)
     found = session.results.get(key)
     if found is None:
@@ -261,8 +269,8 @@ def _points_of_many(
         session.results.put(key, found)
     if not bool(found.converged.any()):
         raise ValueError(
-            f"No boundary was reached from any of the first {count} images, so there is no "
-            "curvature to average."
+            f"No boundary was reached from any of the first {count} images of the set; choose "
+            "another network or other images."
         )
     return found
 

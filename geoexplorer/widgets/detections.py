@@ -1,0 +1,248 @@
+"""Detection scores of the detection panel: how they are measured, once for all its views.
+
+All are measured some images at a time, and what is known is remembered after every part: it can
+be seen as it comes, and what was interrupted goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.detection import Detection, detect_steps
+from geoexplorer.geometry.detection_along import DetectionAlong, detect_along_steps
+from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
+from geoexplorer.jobs import Progress, TimeLeft
+from geoexplorer.results import Result
+from geoexplorer.widgets.curvatures import (
+    Measure,
+    announced,
+    images_averaged,
+    point_steps,
+    points_of_many_steps,
+)
+from geoexplorer.widgets.session import Session, Subject, View
+from geoexplorer.widgets.worker import Delivery
+
+__all__ = [
+    "CLASSES",
+    "STOPS",
+    "Probing",
+    "along_steps",
+    "classes_taken",
+    "natural_steps",
+    "roc_steps",
+    "seconds_an_image",
+]
+
+# t at which the way across the boundary is looked at: 61 of them from 0 to 3, as by default.
+STOPS = torch.linspace(0.0, 3.0, 61)
+# Every so manieth of them first, so that the whole way is seen early.
+_COARSE = 6
+# Other classes that are looked at, by their name in the state: how many of the highest ones.
+CLASSES = {"all": None, "10 highest": 10, "3 highest": 3, "runner-up": 1}
+_ALL_CLASSES = 20  # of a network, up to which all are looked at by default
+# Images, or places, that come in at once: small ones on a CPU, elsewhere enough to fill it.
+_TOGETHER, _NUMBERS, _FEWEST = 32, 16_384, 4
+_SCALES = 3  # perturbed images for each natural one in an ROC
+# What a pass among many takes, in passes of a single image; and a gradient, in passes.
+_AMONG_MANY, _GRADIENT = 0.4, 3
+_DRAWING_SECONDS = 0.3
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How detection scores are measured.
+
+    Examples
+    --------
+    >>> Probing(probes=20, classes=3).options()
+    {'probes': 20, 'classes': 3}
+    """
+
+    probes: int = 50
+    step: float | None = None
+    classes: int | None = None  # of the highest other ones; None for all
+    point: str = "nearest"
+
+    def options(self) -> dict[str, Any]:
+        """What ``detect`` is called with, but for its defaults."""
+        given = {"probes": self.probes, "step": self.step, "classes": self.classes}
+        usual = Probing()
+        return {name: value for name, value in given.items() if value != getattr(usual, name)}
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for what gives equal scores of the same images."""
+        return self.probes, self.step, self.classes
+
+
+def classes_taken(name: str, clf: Classifier) -> int | None:
+    """How many of the other classes are looked at, for a name in ``CLASSES`` or ``"auto"``."""
+    if name == "auto":
+        name = "all" if clf.n_classes <= _ALL_CLASSES else "10 highest"
+    count = CLASSES[name]
+    return None if count is None or count >= clf.n_classes - 1 else count
+
+
+def seconds_an_image(subject: Subject, probing: Probing) -> float:
+    """About how long the score of an image will take."""
+    classes = probing.classes or subject.clf.n_classes - 1
+    passes = 2 * probing.probes + 2 * classes + 2 + _GRADIENT * (classes + 1)
+    return passes * _AMONG_MANY * subject.seconds
+
+
+def along_steps(
+    session: Session,
+    view: View,
+    probing: Probing,
+    show: Callable[[DetectionAlong], None],
+) -> Generator[Delivery, None, DetectionAlong]:
+    """The scores at all stops on the way across the boundary; ``show`` gets those known so far."""
+    points = yield from point_steps(session, view, Measure(point=probing.point))
+    key = ("detection along", view.subject.key, view.index, probing)
+
+    def measured(part: Tensor) -> Iterator[DetectionAlong]:
+        return detect_along_steps(view.clf, points, STOPS[part], **probing.options())
+
+    def joined(known: DetectionAlong, new: DetectionAlong) -> DetectionAlong:
+        both = _joined(known, new, 0)
+        return both[both.stops.argsort()]
+
+    coarse, rest = STOPS[::_COARSE], len(STOPS)
+    fine = torch.tensor([n for n in range(rest) if n % _COARSE])
+    parts = [torch.arange(rest)[::_COARSE], *fine.split(max(_FEWEST, len(coarse)))]
+    seconds = seconds_an_image(view.subject, probing)
+    return (
+        yield from _in_parts(
+            session, key, "scores across the boundary", parts, measured, joined, show,
+            known=lambda found: len(found.stops), seconds=seconds,
+        )
+    )  # fmt: skip
+
+
+def natural_steps(
+    session: Session,
+    view: View,
+    probing: Probing,
+    count: int,
+    show: Callable[[Detection], None],
+    *,
+    seconds: float,
+) -> Generator[Delivery, None, Detection]:
+    """The scores of the first images of the set; ``seconds`` is what one of them takes about."""
+    clf, images = view.clf, view.subject.images.images
+    count = images_averaged(session, view, count)
+    key = ("detection natural", view.subject.key, count, probing.key)
+
+    def measured(part: Tensor) -> Iterator[Detection]:
+        return detect_steps(clf, images[part], **probing.options())
+
+    parts = torch.arange(count).split(_together(clf))
+    return (
+        yield from _in_parts(
+            session, key, f"threshold from {count} natural images", parts, measured,
+            lambda known, new: _joined(known, new, 0), show,
+            known=lambda found: len(found.score), seconds=seconds,
+        )
+    )  # fmt: skip
+
+
+def roc_steps(
+    session: Session,
+    view: View,
+    probing: Probing,
+    count: int,
+    show: Callable[[DetectionROC], None],
+    *,
+    seconds: float,
+) -> Generator[Delivery, None, DetectionROC]:
+    """The first images of the set against the same ones perturbed."""
+    clf = view.clf
+    count = images_averaged(session, view, count)
+    measure = Measure(point=probing.point)
+    points = yield from points_of_many_steps(session, view.subject, measure, count)
+    key = ("detection roc", view.subject.key, count, probing)
+
+    def measured(part: Tensor) -> Iterator[DetectionROC]:
+        return detection_roc_steps(clf, points[part], **probing.options())
+
+    parts = points.converged.nonzero()[:, 0].split(_together(clf))
+    return (
+        yield from _in_parts(
+            session, key, f"ROC over {count} images", parts, measured,
+            lambda known, new: _joined(known, new, -1), show,
+            known=lambda found: len(found.own), seconds=(1 + _SCALES) * seconds,
+        )
+    )  # fmt: skip
+
+
+def _in_parts(
+    session: Session,
+    key: tuple[Any, ...],
+    what: str,
+    parts: Sequence[Tensor],
+    measured: Callable[[Tensor], Iterator[R]],
+    joined: Callable[[R, R], R],
+    show: Callable[[R], None],
+    *,
+    known: Callable[[R], int],
+    seconds: float,
+) -> Generator[Delivery, None, R]:
+    """The result of all parts, going on from what is remembered of it."""
+    found: R | None = session.results.get(key)
+    done, total = 0 if found is None else known(found), sum(map(len, parts))
+    if done < total:
+        yield from announced(session, what, seconds * (total - done))
+    clock, drawn, end = TimeLeft(), -math.inf, 0
+    for part in parts:
+        end += len(part)
+        if end <= done:
+            continue
+        result: R | None = None
+        for result in measured(part):
+            share = (end - len(part) * (1 - result.progress.fraction)) / total
+            progress = Progress(share, what)
+            yield partial(session.report, progress, clock.describe(progress))
+        assert result is not None  # there is at least one step
+        found = result if found is None else joined(found, result)
+        share = end / total
+        found = replace(found, progress=Progress() if end == total else Progress(share, what))
+        session.results.put(key, found)
+        if end < total and time.monotonic() - drawn > _DRAWING_SECONDS:
+            yield partial(show, found)
+            drawn = time.monotonic()
+    assert found is not None  # there is at least one part
+    return found
+
+
+def _joined(known: R, new: R, dimension: int) -> R:
+    """Both, one after the other along a dimension of every tensor."""
+    tensors: dict[str, Any] = {
+        item.name: torch.cat([value, getattr(new, item.name)], dimension)
+        for item in dataclasses.fields(known)
+        if isinstance(value := getattr(known, item.name), Tensor)
+    }
+    provenance = replace(
+        new.provenance,
+        cost=known.provenance.cost + new.provenance.cost,
+        seconds=known.provenance.seconds + new.provenance.seconds,
+    )
+    return replace(new, **tensors, provenance=provenance)
+
+
+def _together(clf: Classifier) -> int:
+    if clf.device.type != "cpu":
+        return _TOGETHER
+    return min(_TOGETHER, max(_FEWEST, _NUMBERS // clf.dimension))
