@@ -52,7 +52,7 @@ class Detection(BatchResult):
     """Mean curvatures of the level sets through images, and what they say; one row an image."""
 
     score: Tensor  # (n,): ρ, the mean of the terms; high where an image is suspicious
-    standard_errors: Tensor  # (n,): of the score, from the choice of probes
+    standard_errors: Tensor  # (n,): of the score, from the choice of probes; NaN for one probe
     perturbed: Tensor  # (n,) bool: whether the score is above the threshold
     recovered: Tensor  # (n,) int64: the class with the largest term
     labels: Tensor  # (n,) int64: the predicted class of the image as it is
@@ -278,6 +278,8 @@ class _Measured:
     @property
     def standard_errors(self) -> Tensor:
         """Of the mean of the terms, ``(n,)``; a complete frame of vectors leaves no error."""
+        if sum(sampled.shape[1] for sampled in self._sampled) < 2:
+            return torch.full_like(self.slopes[:, 0], math.nan)
         weights = torch.where(self.slopes > 0, 1 / self.slopes, math.nan)
         each = (torch.cat(self._sampled, dim=1) * weights[:, None]).nanmean(2)  # (n, T)
         count = each.shape[1]
