@@ -186,6 +186,79 @@ TERMS = {
         "and then connected, as in the paper.",
         "w / ‖w‖ · mean ‖x‖,  w ~ N(0, I)",
     ),
+    "not a defence": (
+        "Scores of this kind tell images that were perturbed by somebody who does not know of "
+        "them. A detector built on the same view was broken by attacks that did, with 93 to 100 % "
+        "success, as secondary sources report.",
+        "min ‖r‖  such that  argmax f(x + r) ≠ own  and  ρ(x + r) < threshold",
+    ),
+    "x + t r": (
+        "The way from the image straight across its boundary point: t = 0 is the image, t = 1 the "
+        "boundary, and beyond it the network calls it something else. Drag the slider, use its "
+        "arrow keys, or click in the plot.",
+        "x + t r,  0 ≤ t ≤ 3",
+    ),
+    "detection score": (
+        "The mean curvature of the level sets through the image between the class it is called by "
+        "and each other one, seen from the other class. The paper found it low at natural images, "
+        "and high at those that a small perturbation has just carried across the boundary.",
+        "ρ = mean<sub>i,v</sub> vᵀ G<sub>i</sub> v,  F<sub>i</sub> = f<sub>i</sub> − "
+        "f<sub>own</sub>",
+    ),
+    "terms": (
+        "The score is the mean of these: one for each other class i, the mean curvature of its "
+        "level set over random directions. The class with the largest one is the recovered label.",
+        "mean<sub>v</sub> vᵀ G<sub>i</sub> v = (tr H<sub>i</sub> − nᵀ H<sub>i</sub> n) / "
+        "(d ‖∇F<sub>i</sub>‖)",
+    ),
+    "threshold": (
+        "An image whose score lies above it is called perturbed. It is chosen on natural images "
+        "alone, so that the stated share of them lies above it.",
+        "ρ > threshold: perturbed,  else natural",
+    ),
+    "false-positive rate": (
+        "The share of natural images that the threshold calls perturbed. A lower one lets more "
+        "perturbed images pass.",
+        "#{natural x: ρ(x) > threshold} / N",
+    ),
+    "natural images": (
+        "The first N images of the set, as they are. Threshold, ROC and distributions are made "
+        "from them, and from the same ones perturbed.",
+        "x<sub>1</sub>, …, x<sub>N</sub>",
+    ),
+    "probes": (
+        "Random directions of length one along which the curvature is measured, the same for all "
+        "images. More of them make the score less noisy, at the cost of two forward passes each.",
+        "vᵀ H v ≈ (f(x + hv) − 2 f(x) + f(x − hv)) / h²,  v<sub>1</sub>, …, v<sub>T</sub>",
+    ),
+    "classes": (
+        "Of the other classes, those whose level sets are looked at: all of them, or the ones with "
+        "the highest logits. With the runner-up alone the score is one term, and the recovered "
+        "label always the runner-up.",
+        "ρ = (1/k) Σ<sub>i</sub> mean<sub>v</sub> vᵀ G<sub>i</sub> v",
+    ),
+    "recovered label": (
+        "What a perturbed image was called before: the class whose level set is curved most. ✓ "
+        "and ✗ say whether it is what the network calls the image x.",
+        "argmax<sub>i</sub> mean<sub>v</sub> vᵀ G<sub>i</sub> v",
+    ),
+    "runner-up": (
+        "The class with the second highest logit, which takes no curvature to find. Right across "
+        "the boundary it is nearly always the original one, so compare any recovered label with "
+        "it.",
+        "argmax<sub>i ≠ own</sub> f<sub>i</sub>",
+    ),
+    "logit margin": (
+        "How far the highest logit is above the second highest, the simplest score there is. It is "
+        "low near a boundary, so an image is suspicious where it lies below its threshold.",
+        "f<sub>(1)</sub> − f<sub>(2)</sub>",
+    ),
+    "ROC": (
+        "The share of perturbed images that are found, against the share of natural ones that are "
+        "called perturbed, for all thresholds. AUC, the area under it, is how often a perturbed "
+        "image scores above a natural one: 0.5 is chance, 1 is perfect.",
+        "AUC = P(ρ(x + α r) > ρ(x′))",
+    ),
     "window": (
         "The part of the plane that is shown. Drag to move it, scroll or drag a rectangle with "
         "Shift to zoom: the map is computed anew there; a double click goes back to the whole.",
