@@ -277,6 +277,101 @@ class Quadric(Quadratic):
         return (flat * A if A.ndim == 1 else flat @ A).reshape(x.shape)
 
 
+class SharedQuadrics(Analytic):
+    """Class 0 beside K others, whose boundaries with it are all curved along the same directions.
+
+    f_0 = 0 and f_k = -q_k, so that F = q_k between 0 and k: q_k = <b_k, x> + ½ <x, A_k x>, where
+    A_k = Uᵀ diag(λ) U + V_kᵀ diag(μ_k) V_k. The directions U (s, d) are shared, V_k (K, r, d) and
+    the b_k (K, d) are random, and orthogonal to U unless the b_k have a ``slant``: so large a part
+    of each b_k lies along U. Without slant the rows of U are principal directions of every
+    boundary wherever x is orthogonal to U.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        curvatures: Tensor,
+        *,
+        others: int = 6,
+        rank: int = 4,
+        size: float = 0.5,
+        slant: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__(input_shape)
+        generator = torch.Generator().manual_seed(seed)
+        d, shared = math.prod(input_shape), len(curvatures)
+        drawn = torch.randn(d, d, generator=generator, dtype=torch.float64)
+        axes = torch.linalg.qr(drawn).Q.T
+        within, rest = axes[:shared], axes[shared:]
+        coordinates = torch.randn(others, d - shared, rank, generator=generator).double()
+        own = torch.linalg.qr(coordinates).Q.transpose(1, 2) @ rest
+        bends = size * (2 * torch.rand(others, rank, generator=generator).double() - 1)
+        normals = torch.randn(others, d - shared, generator=generator).double() @ rest
+        normals = normals / normals.norm(dim=1, keepdim=True)
+        tilts = torch.randn(others, shared, generator=generator).double() @ within
+        self.slant = slant
+        self.register_buffer("shared", within)
+        self.register_buffer("eigenvalues", curvatures.double())
+        self.register_buffer("own", own)
+        self.register_buffer("bends", bends)
+        lengths = 0.5 + torch.rand(others, 1, generator=generator).double()
+        self.register_buffer("b", lengths * (normals + slant * tilts))
+
+    def forward(self, x):
+        flat = x.flatten(1)
+        bent = (flat @ self.shared.T.to(x)).square() @ self.eigenvalues.to(x)
+        own = torch.einsum("nd,krd->nkr", flat, self.own.to(x)).square() * self.bends.to(x)
+        q = flat @ self.b.T.to(x) + (bent[:, None] + own.sum(2)) / 2
+        return torch.cat([torch.zeros_like(q[:, :1]), -q], dim=1)
+
+    def hessians(self) -> Tensor:
+        """A_k ``(K, d, d)``."""
+        shared = self.shared.T @ torch.diag(self.eigenvalues) @ self.shared
+        return shared + self.own.transpose(1, 2) @ (self.bends[:, :, None] * self.own)
+
+    def boundary(self, clf: Classifier, count: int, seed: int = 0) -> BoundaryPoints:
+        """Points of the boundaries between 0 and all the others in turn, and images beside them."""
+        generator = torch.Generator().manual_seed(seed)
+        k = torch.arange(count) % len(self.b)
+        z = 0.5 * torch.randn(count, clf.dimension, generator=generator, dtype=torch.float64)
+        if self.slant == 0:
+            z = z - z @ self.shared.T @ self.shared
+        A = self.hessians()[k]
+        for _ in range(60):
+            bent = (A @ z[:, :, None])[:, :, 0]
+            gradients = self.b[k] + bent
+            levels = (z * (self.b[k] + bent / 2)).sum(1)
+            z = z - (levels / gradients.square().sum(1))[:, None] * gradients
+        gradients = self.b[k] + (A @ z[:, :, None])[:, :, 0]
+        normals = (gradients / gradients.norm(dim=1, keepdim=True)).reshape(
+            count, *self.input_shape
+        )
+        ones, z = torch.ones(count), z.reshape(normals.shape)
+        return BoundaryPoints(
+            images=(z + 0.1 * normals).to(clf.dtype),
+            points=z.to(clf.dtype),
+            perturbations=(-0.1 * normals).to(clf.dtype),
+            distances=(0.1 * ones).to(clf.dtype),
+            own=torch.zeros(count, dtype=torch.int64),
+            other=1 + k,
+            normals=normals.to(clf.dtype),
+            alignment=ones.to(clf.dtype),
+            residual=(0 * ones).to(clf.dtype),
+            converged=ones.bool(),
+        )
+
+    def shape_operators(self, boundary: BoundaryPoints) -> Tensor:
+        """G = P A P / ‖∇F‖ ``(n, d, d)``."""
+        k, z = boundary.other - 1, boundary.points.flatten(1).double()
+        A = self.hessians()[k]
+        gradients = self.b[k] + (A @ z[:, :, None])[:, :, 0]
+        lengths = gradients.norm(dim=1)
+        n = gradients / lengths[:, None]
+        P = torch.eye(z.shape[1], dtype=torch.float64) - n[:, :, None] * n[:, None]
+        return P @ A @ P / lengths[:, None, None]
+
+
 class Rotated(Analytic):
     """Another module in rotated coordinates: logits of R x, R a product of two reflections."""
 
