@@ -8,11 +8,18 @@ from typing import Any
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
 from geoexplorer.widgets.curvatures import POINTS, Measure
+from geoexplorer.widgets.detections import Probing
 from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
 
-__all__ = ["curvature_script", "path_script", "principal_name", "section_script"]
+__all__ = [
+    "curvature_script",
+    "detection_script",
+    "path_script",
+    "principal_name",
+    "section_script",
+]
 
 
 def section_script(
@@ -169,6 +176,60 @@ def path_script(
             f"section = gx.cross_section(clf, plane, extent={extent}, resolution={resolution})",
         ]
     drawn = ", ".join(f"{name}={value}" for name, value in options.items())
+    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+
+
+def detection_script(
+    session: Session,
+    view: View,
+    probing: Probing,
+    *,
+    over_images: bool,
+    images: int,
+    rate: float,
+    judged: bool,
+    figure_options: Mapping[str, Any],
+) -> str:
+    """A script that scores images and draws one of the detection panel's views.
+
+    Parameters
+    ----------
+    session, view, probing
+        What is scored, and how.
+    over_images
+        Whether it is about many images, or about the way across one's boundary.
+    images
+        So many give the threshold, or are told from their perturbed ones.
+    rate
+        The share of natural images above the threshold.
+    judged
+        Whether the way has a threshold.
+    figure_options
+        Of the figure.
+    """
+    effort = POINTS[probing.point]
+    found = "" if effort == "interactive" else f", effort={effort!r}"
+    options = probing.options()
+    if over_images:
+        shown = "roc"
+        arguments = _call("clf, several", {**options, "false_positive_rate": rate})
+        body = [
+            f"several = gx.nearest_boundary(clf, images.images[:{images}]{found})",
+            f"roc = gx.detection_roc({arguments})",
+        ]
+    else:
+        shown = "along"
+        body = [
+            f"boundary = gx.nearest_boundary(clf, x{found})",
+            f"along = gx.detect_along({_call('clf, boundary', options)})",
+        ]
+        if judged:
+            arguments = _call(f"clf, images.images[:{images}]", options)
+            body += [
+                f"natural = gx.detect({arguments})",
+                f"along = along.judged(natural.threshold_at({rate}))",
+            ]
+    drawn = _arguments(figure_options)
     return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
 
 

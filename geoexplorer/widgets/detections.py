@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
 from geoexplorer.geometry.detection_along import DetectionAlong, detect_along_steps
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
@@ -27,7 +28,6 @@ from geoexplorer.widgets.curvatures import (
     Measure,
     announced,
     images_averaged,
-    point_steps,
     points_of_many_steps,
 )
 from geoexplorer.widgets.session import Session, Subject, View
@@ -106,11 +106,11 @@ def seconds_an_image(subject: Subject, probing: Probing) -> float:
 def along_steps(
     session: Session,
     view: View,
+    points: BoundaryPoints,
     probing: Probing,
     show: Callable[[DetectionAlong], None],
 ) -> Generator[Delivery, None, DetectionAlong]:
     """The scores at all stops on the way across the boundary; ``show`` gets those known so far."""
-    points = yield from point_steps(session, view, Measure(point=probing.point))
     key = ("detection along", view.subject.key, view.index, probing)
 
     def measured(part: Tensor) -> Iterator[DetectionAlong]:

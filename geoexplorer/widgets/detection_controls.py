@@ -1,0 +1,199 @@
+"""What can be chosen in the detection panel, and its controls."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.operators import default_step
+from geoexplorer.widgets.curvature_controls import StepFactor
+from geoexplorer.widgets.curvatures import POINTS
+from geoexplorer.widgets.detections import CLASSES, STOPS, Probing, classes_taken
+from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.help import help_button
+from geoexplorer.widgets.quiet import Quiet
+from geoexplorer.widgets.session import Subject
+from geoexplorer.widgets.state import Choice
+
+__all__ = ["OVER_IMAGES", "SHOWS", "DetectionChoice", "DetectionControls"]
+
+# What can be seen, by its name in the state.
+SHOWS = {
+    "score": "score along r",
+    "terms": "terms along r",
+    "roc": "ROC",
+    "scores": "distributions",
+    "labels": "labels",
+}
+OVER_IMAGES = ("roc", "scores", "labels")  # of them, those about many images
+IMAGES = (30, 100, 300)
+PROBES = (10, 20, 50, 100, 200)
+RATES = (0.01, 0.05, 0.1)
+_FARTHEST, _STOP = float(STOPS[-1]), float(STOPS[1])
+_ACROSS = 1.05  # at first: just across the boundary
+_DIGITS = 4  # of a step
+_CAUTION = (
+    "An observation about geometry, not a defence: attacks that know of it break it."
+)  # fmt: skip
+
+
+class Place(traitlets.TraitType[Any, Any]):
+    """A place t on the way x + t r, at one of the stops."""
+
+    info_text = f"a number from 0 to {_FARTHEST:g}"
+    default_value = _ACROSS
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """The nearest stop."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0.0 <= value <= _FARTHEST:
+            self.error(obj, value)
+        return round(round(value / _STOP) * _STOP, 6)
+
+
+class DetectionChoice(Choice):
+    """What is chosen in the detection panel."""
+
+    show = traitlets.Enum(tuple(SHOWS), "score").tag(state=True)
+    place = Place().tag(state=True)  # t
+    point = traitlets.Enum(tuple(POINTS), "nearest").tag(state=True)
+    probes = traitlets.Enum(PROBES, 50).tag(state=True)
+    factor = StepFactor().tag(state=True)
+    classes = traitlets.Enum(("auto", *CLASSES), "auto").tag(state=True)
+    images = traitlets.Enum(IMAGES, 100).tag(state=True)
+    rate = traitlets.Enum(RATES, 0.05).tag(state=True)
+
+    def probing(self, clf: Classifier) -> Probing:
+        """How scores are to be measured on a network."""
+        step = None
+        if self.factor is not None:
+            step = float(f"{self.factor * default_step(clf):.{_DIGITS}g}")
+        return Probing(self.probes, step, classes_taken(self.classes, clf), self.point)
+
+
+class DetectionControls:
+    """Shows a :class:`DetectionChoice`, and changes it when a person does."""
+
+    def __init__(self, choice: DetectionChoice, errors: Errors) -> None:
+        self.choice, self.errors = choice, errors
+        self._showing = Quiet()
+        self._subject: Subject | None = None
+        self.views = ipywidgets.ToggleButtons(
+            options=[(text, name) for name, text in SHOWS.items()]
+        )
+        self.place = ipywidgets.FloatSlider(
+            value=_ACROSS, min=0.0, max=_FARTHEST, step=_STOP, readout=False,
+            tooltip="t: 0 is the image x, 1 its boundary point",
+        )  # fmt: skip
+        self.point = ipywidgets.Dropdown(options=[(f"{name} point", name) for name in POINTS])
+        self.probes = ipywidgets.Dropdown(options=PROBES)
+        self.factor = ipywidgets.FloatLogSlider(
+            value=1.0, base=2, min=-6.0, max=2.0, step=0.25, readout=False,
+            tooltip="The step h, from 1/64 to 4 times the authors'",
+        )  # fmt: skip
+        self.step = ipywidgets.HTML()
+        self.default = ipywidgets.Button(description="↺", tooltip="Back to the authors' step")
+        self.classes = ipywidgets.Dropdown(options=["all"])
+        self.images = ipywidgets.Dropdown(options=[(f"first {n}", n) for n in IMAGES])
+        self.rate = ipywidgets.Dropdown(options=[(f"{rate:.0%}", rate) for rate in RATES])
+        caution = ipywidgets.HTML(
+            f'<span class="gx-note">{escape(_CAUTION)} {help_button("not a defence")}</span>'
+        )
+        self.first = ipywidgets.HBox([self.views, caution])
+        self.way = ipywidgets.HBox(
+            [
+                ipywidgets.HTML(f'<span class="gx-label">t {help_button("x + t r")}</span>'),
+                self.place,
+            ]
+        )
+        self.widget = ipywidgets.HBox(
+            [
+                _field("At", "point", self.point),
+                _field("Probes", "probes", self.probes),
+                _field("Step", "step h", self.factor, self.step, self.default),
+                _field("Classes", "classes", self.classes),
+                _field("Threshold from", "natural images", self.images),
+                _field("at", "false-positive rate", self.rate),
+            ]
+        )
+        for widget, name in (
+            (self.first, "views"), (self.first, "controls"), (self.way, "detection-way"),
+            (self.widget, "controls"), (caution, "caution"), (self.default, "curvature-default"),
+            (self.factor, "curvature-factor"),
+        ):  # fmt: skip
+            widget.add_class(f"gx-{name}")
+        for name, control in self._controls().items():
+            control.add_class(f"gx-detection-{name}")
+            control.observe(self._chosen, "value")
+        self.default.on_click(self._to_default)
+        choice.observe(self._show, list(self._controls()))
+        self._show()
+
+    def offer(self, subject: Subject) -> None:
+        """Say what there is to choose with a network."""
+        self._subject = subject
+        self._show()
+
+    def _controls(self) -> dict[str, Any]:
+        return {
+            "show": self.views, "place": self.place, "point": self.point, "probes": self.probes,
+            "factor": self.factor, "classes": self.classes, "images": self.images,
+            "rate": self.rate,
+        }  # fmt: skip
+
+    @guarded
+    def _chosen(self, change: Any) -> None:
+        if self._showing:
+            return
+        name = next(n for n, control in self._controls().items() if control is change["owner"])
+        setattr(self.choice, name, change["new"])
+
+    @guarded
+    def _to_default(self, _button: Any) -> None:
+        self.choice.factor = None
+
+    def _show(self, change: Any = None) -> None:
+        choice = self.choice
+        if change is not None and change["name"] == "place":
+            self._show_place()  # many times a second
+            return
+        self._show_place()
+        with self._showing:
+            self.views.value = choice.show
+            self.point.value = choice.point
+            self.probes.value = choice.probes
+            self.images.value = choice.images
+            self.rate.value = choice.rate
+            self.factor.value = 1.0 if choice.factor is None else choice.factor
+            self.default.disabled = choice.factor is None
+            if self._subject is not None:
+                clf = self._subject.clf
+                step = self.factor.value * default_step(clf)
+                self.step.value = f'<span class="gx-note gx-step">h = {step:.3g}</span>'
+                self._show_classes(clf)
+
+    def _show_place(self) -> None:
+        with self._showing:
+            if self.place.value != self.choice.place:
+                self.place.value = self.choice.place
+
+    def _show_classes(self, clf: Classifier) -> None:
+        others = clf.n_classes - 1
+        options = [(f"all {others}", "all")] + [
+            (name, name) for name, count in CLASSES.items() if count is not None and count < others
+        ]
+        if self.classes.options != tuple(options):
+            self.classes.options = options
+        taken = classes_taken(self.choice.classes, clf)
+        self.classes.value = next(name for name, count in CLASSES.items() if count == taken)
+
+
+def _field(title: str, name: str, *controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(name)}</span>')
+    field = ipywidgets.HBox([label, *controls])
+    field.add_class("gx-field")
+    return field

@@ -1,0 +1,167 @@
+"""What the detection panel says beside its figure: the image at t, and the verdicts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import torch
+
+from geoexplorer.classifier import Classifier
+from geoexplorer.figures.colours import class_colour
+from geoexplorer.figures.rasters import image_uri, signed_uri
+from geoexplorer.figures.theme import theme_named
+from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.detection import Detection
+from geoexplorer.geometry.detection_along import DetectionAlong
+from geoexplorer.geometry.detection_roc import DetectionROC
+from geoexplorer.widgets.help import help_button, term
+
+__all__ = ["Thresholds", "detection_facts", "detection_reading", "roc_facts"]
+
+_COMING = '<span class="gx-note">on its way</span>'
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the stated share of natural images lies beyond."""
+
+    score: float  # those above it are called perturbed
+    margin: float  # those below it
+
+    @classmethod
+    def of(cls, natural: Detection, rate: float) -> Thresholds:
+        """The thresholds at a false-positive rate."""
+        suspicion = -natural.margin.double()
+        margin = -float(torch.quantile(suspicion, 1.0 - rate, interpolation="higher"))
+        return cls(natural.threshold_at(rate), margin)
+
+
+def detection_reading(
+    clf: Classifier,
+    points: BoundaryPoints,
+    along: DetectionAlong | None,
+    place: float,
+    *,
+    theme: str,
+) -> dict[str, Any]:
+    """The pictures at x + t r, for :class:`~geoexplorer.widgets.readout.Readout`."""
+    change = place * points.perturbations[0]
+    image = points.images[0] + change
+    largest = float(change.abs().max())
+    row = _row(along, place)
+    called = "" if along is None or row is None else clf.class_names[int(along.labels[row])]
+    return {
+        "where": f"x + {place:.2f} r{_where(place)}",
+        "pinned": False,
+        "image": image_uri(image.numpy(), bounds=clf.bounds, least_side=1),
+        "image_caption": f"called {called}" if called else "",
+        "difference": signed_uri(
+            change.numpy(), largest, paper=theme_named(theme).paper, least_side=1
+        ),
+        "difference_caption": (
+            f"{float(change.double().norm()):.3g} from x, ±{largest:.2g} a pixel"
+            if place
+            else "x itself"
+        ),
+        "scores": [],
+    }
+
+
+def detection_facts(
+    along: DetectionAlong | None,
+    place: float,
+    thresholds: Thresholds | None,
+    *,
+    coming: str,
+) -> str:
+    """HTML: the verdict and the recovered label, by curvature and by what needs none.
+
+    Parameters
+    ----------
+    along
+        The scores known so far.
+    place
+        t.
+    thresholds
+        None while they are not known.
+    coming
+        How far they have come.
+    """
+    row = _row(along, place)
+    if along is None or row is None:
+        return f"<div>{term('score', 'detection score')} {_COMING}</div>"
+    score, margin = float(along.score[row]), float(along.margin[row])
+    names = along.class_names
+    changed = int(along.labels[row]) != along.own
+    own = along.own if changed else None
+    if thresholds is None:
+        limits = verdicts = (_COMING, f'<span class="gx-note">{escape(coming)}</span>')
+        head = f"threshold {_COMING}"
+    else:
+        limits = f"above {_number(thresholds.score)}", f"below {_number(thresholds.margin)}"
+        verdicts = _verdict(score > thresholds.score), _verdict(margin < thresholds.margin)
+        head = f"{verdicts[0]} by its curvature"
+    truth = "perturbed across the boundary" if changed else f"still called {names[along.own]}"
+    rows = [
+        ("", "curvature", "needs none"),
+        (term("score", "detection score"), _number(score),
+         f"{term('margin', 'logit margin')} {_number(margin)}"),
+        (term("threshold", "threshold"), *limits),
+        ("verdict", *verdicts),
+        (term("label", "recovered label"), _label(int(along.recovered[row]), names, own),
+         f"{_label(int(along.runner_up[row]), names, own)} {help_button('runner-up')}"),
+    ]  # fmt: skip
+    return (
+        f'<div class="gx-verdict" role="status"><b>{head}</b></div>'
+        f'<div class="gx-note">{escape(truth)}</div>'
+        '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
+    )
+
+
+def roc_facts(roc: DetectionROC) -> str:
+    """HTML: the areas under the curves, by curvature and by what needs none."""
+    rows: list[tuple[str, ...]] = [(f"{term('AUC', 'ROC')}, α", "curvature", "margin")]
+    areas = zip(roc.scales, roc.auc("curvature"), roc.auc("margin"), strict=True)
+    for scale, *each in areas:
+        rows.append((f"{scale:g}", *(f"{float(area):.2f}" for area in each)))
+    return '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
+
+
+def _row(along: DetectionAlong | None, place: float) -> int | None:
+    """The row of a place, None where it is not known yet."""
+    if along is None:
+        return None
+    away = (along.stops - place).abs()
+    row = int(away.argmin())
+    return row if float(away[row]) < 1e-3 else None
+
+
+def _where(place: float) -> str:
+    if place == 0.0:
+        return ": the image x"
+    return ": the boundary point" if place == 1.0 else ""
+
+
+def _verdict(perturbed: bool) -> str:
+    return "perturbed" if perturbed else "natural"
+
+
+def _label(label: int, names: Sequence[str], wanted: int | None) -> str:
+    """A class with its colour, and whether it is the one that was to come back."""
+    if label < 0:
+        return "none"
+    mark = "" if wanted is None else " ✓" if label == wanted else " ✗"
+    dot = f'<span class="gx-dot" style="background:{class_colour(label)}"></span>'
+    return f"{dot}{escape(names[label])}{mark}"
+
+
+def _cells(row: Sequence[str]) -> str:
+    name, *values = row
+    return f"<tr><th>{name}</th>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
