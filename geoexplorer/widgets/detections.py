@@ -56,6 +56,7 @@ _TOGETHER, _NUMBERS, _FEWEST = 32, 16_384, 4
 _SCALES = 3  # perturbed images for each natural one in an ROC
 # What a pass among many takes, in passes of a single image; and a gradient, in passes.
 _AMONG_MANY, _GRADIENT = 0.4, 3
+_SEARCH = 100  # and the search for a boundary point
 _DRAWING_SECONDS = 0.3
 
 R = TypeVar("R", bound=Result)
@@ -172,8 +173,12 @@ def roc_steps(
     clf = view.clf
     count = images_averaged(session, view, count)
     measure = Measure(point=probing.point)
-    points = yield from points_of_many_steps(session, view.subject, measure, count)
+    what = f"ROC over {count} images"
     key = ("detection roc", view.subject.key, count, probing)
+    if session.results.get(key) is None:
+        each = (1 + _SCALES) * seconds + _SEARCH * view.subject.seconds
+        yield from announced(session, what, count * each)
+    points = yield from points_of_many_steps(session, view.subject, measure, count)
 
     def measured(part: Tensor) -> Iterator[DetectionROC]:
         return detection_roc_steps(clf, points[part], **probing.options())
@@ -181,7 +186,7 @@ def roc_steps(
     parts = points.converged.nonzero()[:, 0].split(_together(clf))
     return (
         yield from _in_parts(
-            session, key, f"ROC over {count} images", parts, measured,
+            session, key, what, parts, measured,
             lambda known, new: _joined(known, new, -1), show,
             known=lambda found: len(found.own), seconds=(1 + _SCALES) * seconds,
         )
