@@ -36,6 +36,7 @@ __all__ = [
     "check_sizes",
     "decades",
     "padded",
+    "percents",
 ]
 
 DEFAULT_WIDTH = 640.0  # in CSS pixels
@@ -73,6 +74,8 @@ class Curve:
     errors: np.ndarray | None = None  # half lengths of error bars
     bound: tuple[Sequence[float], Sequence[float]] | None = None
     area: tuple[np.ndarray, np.ndarray] | None = None  # polygons in place of the band
+    fill: float = _BAND  # opacity of band or area
+    symbol: str = "circle"  # of the markers
     hover: str | None = None  # plotly's template
     texts: Sequence[str] | None = None  # for the template
 
@@ -350,6 +353,22 @@ def decades(low: float, high: float, *, percent: bool = False) -> dict[str, Any]
     return {"tickmode": "array", "tickvals": [10.0**power for power in powers], "ticktext": texts}
 
 
+def percents(low: float, high: float) -> dict[str, Any]:
+    """Plotly's tick settings for round shares from ``low`` to ``high``, written as per cent.
+
+    Examples
+    --------
+    >>> percents(0.0, 1.0)["ticktext"]
+    ['0 %', '25 %', '50 %', '75 %', '100 %']
+    """
+    steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+    step = next((step for step in steps if 5 * step >= high - low), 0.25)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    values = [number * step for number in range(first, last + 1)]
+    texts = [f"{100 * value:.4g} %" for value in values]
+    return {"tickmode": "array", "tickvals": values, "ticktext": texts}
+
+
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
     """A window around all that lies between two numbers, with a margin on both sides.
 
@@ -393,7 +412,7 @@ def _line(curve: Curve, canvas: Canvas) -> dict[str, Any]:
         mode=curve.mode,
         text=curve.texts,
         line={"color": curve.colour, "dash": curve.dash, "width": width},
-        marker={"color": curve.colour, "size": canvas.font / 2.4},
+        marker={"color": curve.colour, "size": canvas.font / 2.4, "symbol": curve.symbol},
         showlegend=bool(curve.name) and canvas.key_columns > 0,
         error_y=errors,
     )
@@ -421,7 +440,7 @@ def _band(curve: Curve) -> dict[str, Any]:
         x=_single(x),
         y=_single(y),
         fill="toself",
-        fillcolor=rgba(curve.colour, _BAND),
+        fillcolor=curve.colour if curve.fill == 1 else rgba(curve.colour, curve.fill),
         line={"width": 0, "color": curve.colour},
     )
 

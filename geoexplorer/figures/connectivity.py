@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from torch import Tensor
 
+from geoexplorer.figures.bars import ROW, bars, rows_axis
 from geoexplorer.figures.chart import (
     MOST_CURVES,
-    TRACES,
     Axis,
     Canvas,
     Curve,
     Label,
-    blank_chart,
     chart_layers,
     check_sizes,
+    percents,
 )
 from geoexplorer.figures.colours import class_colour
-from geoexplorer.figures.layers import Layers, apply
+from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.path_words import straightness_words
+from geoexplorer.figures.result_words import progress_words, title_of
 from geoexplorer.figures.series import accent, series_colour
-from geoexplorer.figures.text import bare, escaped, text_width
+from geoexplorer.figures.shown import shown
+from geoexplorer.figures.text import cut, escaped, text_width
 from geoexplorer.figures.theme import pixels, theme_named
 from geoexplorer.geometry.connectivity import Connectivity, PairCounts
 from geoexplorer.geometry.convex_combinations import ConvexCombinations
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 _MOST_ROWS = 24
-_ROW = 1.9  # lines of text a bar
 _NAMES = 0.3  # of the width, at most
 _TEXTS = 0.5  # of the room beside the names, at most
 _DEFAULT_WIDTH = 640.0
@@ -88,7 +88,7 @@ def connectivity_figure(
         found, theme=theme, width=width, height=height, font_size=font_size, title=title,
         caption=caption,
     )  # fmt: skip
-    return _figure(layers, theme, font_size)
+    return shown(layers)
 
 
 def connectivity_layers(
@@ -101,15 +101,15 @@ def connectivity_layers(
     title: bool = True,
     caption: bool = True,
 ) -> Layers:
-    """Everything that :func:`apply` needs to show it; see :func:`connectivity_figure`."""
+    """What the figure shows, for a chart that is changed; see :func:`connectivity_figure`."""
     check_sizes(width, height, font_size)
     look, font = theme_named(theme), pixels(font_size)
     whole, classes = found.altogether(), found.by_class()
     counts = [whole, *classes[:_MOST_ROWS]] if len(classes) > 1 else [whole]
     room = (_DEFAULT_WIDTH if width is None else width) * _NAMES
-    names = [_cut(count.name, room, font) for count in counts]
+    names = [cut(count.name, room, font) for count in counts]
     if len(classes) == 1:
-        names = [_cut(classes[0].name, room, font)]
+        names = [cut(classes[0].name, room, font)]
     # As wide as the canvas will be: texts below the bars change its height alone.
     wide = Canvas.around(theme=theme, width=width, font_size=font_size, rows=names).wide
     beside, said = _beside(counts, _TEXTS * wide, font)
@@ -127,7 +127,7 @@ def connectivity_layers(
         caption=reading if caption else (),
         key=[f"{_PARTS[part]}  " for part in present],
         rows=names,
-        plot_height=max(5.0, _ROW * len(counts)) * font,
+        plot_height=max(5.0, ROW * len(counts)) * font,
     )
     taken = (max(text_width(text, font) for text in beside) + 0.8 * font) / canvas.wide
     window = (0.0, 1.0 / (1.0 - taken))
@@ -137,7 +137,7 @@ def connectivity_layers(
     curves = [
         Curve(
             nowhere, nowhere, colours[part], name=_PARTS[part],
-            area=_bars(ends[:, part], ends[:, part + 1]),
+            area=bars(ends[:, part], ends[:, part + 1]), fill=1,
         )
         for part in present
     ]  # fmt: skip
@@ -147,21 +147,13 @@ def connectivity_layers(
     ]
     ticks = {"tickmode": "array", "tickvals": [0.0, 0.25, 0.5, 0.75, 1.0],
              "ticktext": ["0", "25", "50", "75", "100 %"]}  # fmt: skip
-    layers = chart_layers(
+    return chart_layers(
         canvas,
         Axis(window, ("share of the pairs",), ticks=ticks),
-        Axis(
-            (len(counts) - 0.5, -0.5),
-            ticks={"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names},
-        ),
+        rows_axis(names),
         curves=curves,
         labels=labels,
     )
-    traces = list(layers.traces)
-    for number in range(len(present)):  # a bar has its colour in full
-        place = TRACES.index(f"band {number}")
-        traces[place] = {**traces[place], "fillcolor": curves[number].colour}
-    return dataclasses.replace(layers, traces=tuple(traces))
 
 
 def combinations_figure(
@@ -195,7 +187,7 @@ def combinations_figure(
         found, by_class=by_class, theme=theme, width=width, height=height, font_size=font_size,
         title=title, caption=caption,
     )  # fmt: skip
-    return _figure(layers, theme, font_size)
+    return shown(layers)
 
 
 def combinations_layers(
@@ -209,7 +201,7 @@ def combinations_layers(
     title: bool = True,
     caption: bool = True,
 ) -> Layers:
-    """Everything that :func:`apply` needs to show them; see :func:`combinations_figure`."""
+    """What the figure shows, for a chart that is changed; see :func:`combinations_figure`."""
     look = theme_named(theme)
     labels = found.labels.tolist()
     shown = labels if by_class and 1 < len(labels) < MOST_CURVES else []
@@ -267,37 +259,22 @@ def combinations_layers(
         Axis(
             (max(least - margin, -0.02), 1.0 + margin),
             ("share inside the region", "share inside"),
-            ticks=_percents(least),
+            ticks=percents(least, 1.0),
         ),
         curves=curves,
     )  # fmt: skip
 
 
-def _percents(least: float) -> dict[str, Any]:
-    """Round shares from the least one to 100 %."""
-    step = next(s for s in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25) if 5 * s >= 1 - least
-                or s == 0.25)  # fmt: skip
-    values = [1.0 - n * step for n in range(int((1.0 - least) / step) + 2) if 1.0 - n * step >= 0]
-    return {
-        "tickmode": "array",
-        "tickvals": values,
-        "ticktext": [f"{100 * value:.4g} %" for value in values],
-    }
-
-
-def _known(values: Any) -> np.ndarray:
+def _known(values: Tensor) -> np.ndarray:
     numbers: np.ndarray = values.double().numpy()
     return numbers
 
 
 def _heading(what: str, found: Result) -> list[str]:
-    network = escaped(found.provenance.network)
-    parts = [f"{what} in the regions of {network}" if network else f"{what} in the regions"]
+    parts = [title_of(f"{what} in the regions", found)]
     if isinstance(found, Connectivity):
         parts.append(_SCENARIOS.get(found.scenario, escaped(found.scenario)))
-    if not found.progress.complete:
-        parts.append(f"not final ({escaped(found.progress.message)})")
-    return parts
+    return parts + progress_words(found)
 
 
 def _counted(whole: PairCounts, found: Connectivity) -> list[str]:
@@ -340,28 +317,3 @@ def _beside(counts: Sequence[PairCounts], room: float, font: float) -> tuple[lis
         kinds.append((bent, said))
     fitting = [kind for kind in kinds if max(text_width(t, font) for t in kind[0]) <= room]
     return fitting[-1] if fitting else kinds[0]
-
-
-def _bars(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rectangles, one a row, those of no length left out."""
-    half, x, y = 0.32, [], []
-    for row, (left, right) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
-        if right > left:
-            x += [left, right, right, left, math.nan]
-            y += [row - half, row - half, row + half, row + half, math.nan]
-    return np.array(x[:-1]), np.array(y[:-1])
-
-
-def _cut(name: str, room: float, font: float) -> str:
-    """The name, without its end where it is too long."""
-    if text_width(bare(name), font) <= room:
-        return escaped(name)
-    while name and text_width(f"{name}…", font) > room:
-        name = name[:-1].rstrip()
-    return f"{escaped(name)}…"
-
-
-def _figure(layers: Layers, theme: str, font_size: float) -> go.Figure:
-    figure = blank_chart(theme, font_size=font_size)
-    apply(figure, layers)
-    return figure.update_layout(width=layers.size[0], height=layers.size[1])

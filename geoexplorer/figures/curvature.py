@@ -12,11 +12,8 @@ In a widget one figure can show them all, one after the other and each as one me
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import plotly.graph_objects as go
 
 from geoexplorer.figures.chart import blank_chart, check_sizes
 from geoexplorer.figures.curvature_by_step import by_step_layers
@@ -26,9 +23,10 @@ from geoexplorer.figures.curvature_points import mean_layers, normal_layers
 from geoexplorer.figures.curvature_profile import profile_layers, value_at
 from geoexplorer.figures.curvature_summary import Band, check_band, compared
 from geoexplorer.figures.direction_images import directions_layers
-from geoexplorer.figures.index_axis import IndexAxis
+from geoexplorer.figures.index_axis import IndexAxis, Spectrum
 from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.scales import check_scale
+from geoexplorer.figures.shown import figure_of
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
@@ -135,7 +133,7 @@ def principal_layers(
     check_band(band)
     check_scale(axis)
     results = compared(curvatures, compare, name)
-    IndexAxis.of(list(results.values()), ends, index)
+    IndexAxis.of([Spectrum.of(each) for each in results.values()], ends, index)
     _check_selected(selected, curvatures.values.shape[1])
     if view == "directions" and compare:
         raise ValueError("compare must be None for view='directions', which shows one result")
@@ -162,21 +160,11 @@ def _check_selected(selected: int | None, count: int) -> None:
         )
 
 
-def _figure_of(layers: Callable[..., Layers]) -> Callable[..., go.Figure]:
-    """The function that draws the same as a figure, with the same options."""
-
-    @functools.wraps(layers)
-    def figure(result: Result, **options: Any) -> go.Figure:
-        return shown(layers(result, **options))
-
-    return figure
-
-
-by_step_figure = _figure_of(by_step_layers)
-density_figure = _figure_of(density_layers)
-mean_figure = _figure_of(mean_layers)
-normal_figure = _figure_of(normal_layers)
-principal_figure = _figure_of(principal_layers)
+by_step_figure = figure_of(by_step_layers)
+density_figure = figure_of(density_layers)
+mean_figure = figure_of(mean_layers)
+normal_figure = figure_of(normal_layers)
+principal_figure = figure_of(principal_layers)
 
 _LAYERS: dict[type[Result], Callable[..., Layers]] = {
     CurvatureByStep: by_step_layers,
@@ -215,10 +203,3 @@ def curvature_layers(result: Result, **options: Any) -> Layers:
     if layers is None:
         raise TypeError(f"result must hold curvatures, got {type(result).__name__}")
     return layers(result, **options)
-
-
-def shown(layers: Layers) -> go.Figure:
-    """The layers as a figure of their size."""
-    figure = blank_chart()
-    apply(figure, layers)
-    return figure.update_layout(width=layers.size[0], height=layers.size[1])

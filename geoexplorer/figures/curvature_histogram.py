@@ -20,6 +20,7 @@ from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.level_lines import level_label, level_room
 from geoexplorer.figures.scales import scale_for
 from geoexplorer.figures.series import series_colour, series_dash
+from geoexplorer.figures.stairs import stairs
 from geoexplorer.figures.text import text_width
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 
@@ -68,8 +69,7 @@ def histogram_layers(
     top = max([2.0 * floor, *(float(h.max()) for h in heights)])
     curves = []
     for number, (height, bound) in enumerate(zip(heights, bounds, strict=True)):
-        x, y = np.repeat(edges, 2), np.concatenate([[0.0], np.repeat(height, 2), [0.0]])
-        line = np.where(y > 0, y, floor)
+        x, line = stairs(edges, height, floor=floor)
         level = math.nan if bound is None else float(measure.place(bound.value))
         inside = low <= level <= high
         curves.append(

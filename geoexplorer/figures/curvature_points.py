@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from geoexplorer.figures.bars import ROW, bars, rows_axis, whiskers
 from geoexplorer.figures.chart import (
     DEFAULT_WIDTH,
     Axis,
@@ -29,7 +30,7 @@ from geoexplorer.figures.curvature_summary import (
 from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.series import series_colour
-from geoexplorer.figures.text import escaped, number, round_step, text_width
+from geoexplorer.figures.text import cut, number, round_step, text_width
 from geoexplorer.figures.theme import pixels
 from geoexplorer.geometry.mean_curvature import MeanCurvature
 from geoexplorer.geometry.normal_curvature import NormalCurvature
@@ -37,7 +38,6 @@ from geoexplorer.geometry.normal_curvature import NormalCurvature
 __all__ = ["mean_layers", "normal_layers"]
 
 _MOST_BARS = 24
-_ROW = 1.9  # lines of text a bar
 _NAMES = 0.4  # of the width, at most
 _MEAN_TITLES = (
     "mean curvature · 1 / l2 unit of pixel values",
@@ -167,7 +167,7 @@ def normal_layers(
     reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
     font = pixels(font_size)
     room = _NAMES * (DEFAULT_WIDTH if width is None else width)
-    names = [_cut(name, room, font) for name in curvatures.direction_names[:count]]
+    names = [cut(name, room, font) for name in curvatures.direction_names[:count]]
     canvas = Canvas.around(
         theme=theme,
         width=width,
@@ -176,7 +176,7 @@ def normal_layers(
         heading=heading if title else (),
         caption=reading if caption else (),
         rows=names,
-        plot_height=max(5.0, _ROW * count) * font,
+        plot_height=max(5.0, ROW * count) * font,
     )
     ends = np.concatenate([spread.mean, spread.low, spread.high, [0.0]])
     ends = ends[np.isfinite(ends)]
@@ -184,36 +184,21 @@ def normal_layers(
     share = (text_width("−0.0000", font) + 0.6 * font) / canvas.wide
     share /= max(1 - 2 * share, 0.2)
     low, high = padded(float(ends.min()), float(ends.max()), share)
-    rows = range(count)
-    bars = [_bar(row, value) for row, value in zip(rows, spread.mean, strict=True)]
-    area = tuple(np.concatenate(parts)[:-1] for parts in zip(*bars, strict=True))
-    ranges = [
-        (np.array([start, stop, math.nan]), np.array([row, row, math.nan]))
-        for row, start, stop in zip(rows, spread.low, spread.high, strict=True)
-    ]
-    x, y = (np.concatenate(parts) for parts in zip(*ranges, strict=True))
+    x, y = whiskers(spread.low, spread.high)
     labels = [
         _value(row, mean, (start, stop), canvas)
-        for row, mean, start, stop in zip(rows, spread.mean, spread.low, spread.high, strict=True)
+        for row, (mean, start, stop) in enumerate(
+            zip(spread.mean, spread.low, spread.high, strict=True)
+        )
     ]
     return chart_layers(
         canvas,
         Axis((low, high), AXIS_TITLES, zero=True),
-        Axis(
-            (count - 0.5, -0.5),
-            ticks={"tickmode": "array", "tickvals": list(rows), "ticktext": names},
-        ),
-        curves=[Curve(x, y, series_colour(0, canvas.look), area=(area[0], area[1]))],
+        rows_axis(names),
+        curves=[
+            Curve(x, y, series_colour(0, canvas.look), area=bars(np.zeros(count), spread.mean))
+        ],
         labels=labels,
-    )
-
-
-def _bar(row: int, value: float) -> tuple[np.ndarray, np.ndarray]:
-    """A rectangle from zero to the value, and the break after it."""
-    nan, half = math.nan, 0.3
-    return (
-        np.array([0.0, value, value, 0.0, nan]),
-        np.array([row - half, row - half, row + half, row + half, nan]),
     )
 
 
@@ -223,12 +208,3 @@ def _value(row: int, value: float, line: tuple[float, float], canvas: Canvas) ->
         return Label(0.0, row, " no value", "middle right", canvas.look.muted)
     end, side = (min(value, *line), "left") if value < 0 else (max(value, *line), "right")
     return Label(end, row, f" {number(value)} ", f"middle {side}", canvas.look.ink)
-
-
-def _cut(name: str, room: float, font: float) -> str:
-    """The name, without its end where it is too long."""
-    if text_width(name, font) <= room:
-        return escaped(name)
-    while name and text_width(f"{name}…", font) > room:
-        name = name[:-1].rstrip()
-    return f"{escaped(name)}…"

@@ -21,7 +21,7 @@ from geoexplorer.figures.curvature_summary import (
     spread_words,
 )
 from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
-from geoexplorer.figures.index_axis import IndexAxis, Placed
+from geoexplorer.figures.index_axis import IndexAxis, Placed, Spectrum
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.level_lines import lower_end
 from geoexplorer.figures.scales import Scale, scale_for
@@ -51,8 +51,9 @@ def profile_layers(
 ) -> Layers:
     """The view ``"profile"``; for the arguments see ``principal_figure``."""
     first = next(iter(results.values()))
-    indices = IndexAxis.of(list(results.values()), ends, index)
-    placed = [indices.placed(result) for result in results.values()]
+    spectra = [Spectrum.of(result) for result in results.values()]
+    indices = IndexAxis.of(spectra, ends, index)
+    placed = [indices.placed(spectrum) for spectrum in spectra]
     spreads = [
         Spread.of(result.values.double().numpy()[:, place.columns], band)
         for result, place in zip(results.values(), placed, strict=True)
@@ -147,11 +148,8 @@ def value_at(
         The column of ``result.values``, for ``selected``, ``result.values[:, i]`` and
         ``result.directions[:, i]``; None in the gap between the ends.
     """
-    axis = IndexAxis.of([result, *(compare or {}).values()], ends, index)
-    place = axis.placed(result)
-    if axis.ends is not None and axis.ends + 0.75 < x < axis.ends + axis.gap + 0.25:
-        return None
-    return int(place.columns[np.abs(place.x - x).argmin()])
+    spectra = [Spectrum.of(each) for each in (result, *(compare or {}).values())]
+    return IndexAxis.of(spectra, ends, index).column_at(spectra[0], x)
 
 
 def _window(
@@ -291,7 +289,7 @@ def _reading(
     """How the picture is read."""
     parts = spread_words(results.values(), band)
     if axis.ends is not None:
-        parts.append(f"the {axis.ends} values at either end")
+        parts.append(f"the {axis.ends[0]} values at either end")
     parts += sign_words(list(results.values()), class_names)
     parts += caption_words(results, own, asymmetries=True)
     for name, result in zip(own, results.values(), strict=True):

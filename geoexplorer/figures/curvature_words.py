@@ -11,6 +11,7 @@ from geoexplorer.geometry.measurement import Curvature
 
 __all__ = [
     "AXIS_TITLES",
+    "at_words",
     "class_name",
     "finding_words",
     "method_name",
@@ -60,12 +61,23 @@ def network_name(result: Curvature) -> str:
 
 def place_words(result: Curvature) -> str:
     """Where along r it was measured, and how nearly r is normal to the boundary there."""
-    place = "at <i>z</i>" if result.at == 1 else f"at <i>x</i> + {result.at:.3g} <i>r</i>"
+    place = at_words(result.at)
     known = result.alignment[result.alignment.isfinite()]
     if len(known) == 0:
         return place
     median = " (median)" if len(known) > 1 else ""
     return f"{place}, alignment {float(known.double().quantile(0.5)):.3f}{median}"
+
+
+def at_words(at: float) -> str:
+    """Where along r it was measured.
+
+    Examples
+    --------
+    >>> at_words(1.0), at_words(0.8)
+    ('at <i>z</i>', 'at <i>x</i> + 0.8 <i>r</i>')
+    """
+    return "at <i>z</i>" if at == 1 else f"at <i>x</i> + {at:.3g} <i>r</i>"
 
 
 def side_words(result: Curvature, class_names: Sequence[str] | None) -> str:
@@ -79,7 +91,7 @@ def side_words(result: Curvature, class_names: Sequence[str] | None) -> str:
 
 
 def sign_words(results: Sequence[Curvature], class_names: Sequence[str] | None) -> list[str]:
-    """What the two signs mean, in the classes' names where there is one pair of them."""
+    """What the two signs mean, in the classes' names where all are of one pair of them."""
     own = {label for result in results for label in result.own.tolist()}
     other = {label for result in results for label in result.other.tolist()}
     first, second = "the own region", "the other region"

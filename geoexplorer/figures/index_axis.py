@@ -11,7 +11,7 @@ import numpy as np
 from geoexplorer.figures.text import round_step, text_width
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 
-__all__ = ["INDICES", "IndexAxis", "Placed"]
+__all__ = ["INDICES", "IndexAxis", "Placed", "Spectrum"]
 
 INDICES = ("linear", "log")
 _GAP = 0.12  # of the width of both ends together
@@ -23,11 +23,31 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
+class Spectrum:
+    """Which values of a descending spectrum are known: so many at its upper and its lower end."""
+
+    total: int
+    upper: int
+    lower: int
+
+    @staticmethod
+    def of(result: PrincipalCurvatures) -> Spectrum:
+        """All principal curvatures, or as many at either end."""
+        count = result.values.shape[1]
+        return Spectrum(result.dimension - 1, count // 2, count - count // 2)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all values are known."""
+        return self.upper + self.lower == self.total
+
+
+@dataclass(frozen=True)
 class Placed:
     """The values of a result that are shown."""
 
     columns: np.ndarray  # (k,) of ``values``
-    indices: np.ndarray  # (k,) from 1 to d - 1
+    indices: np.ndarray  # (k,) from 1 to the length of the spectrum
     x: np.ndarray  # (k,)
     cut: int  # so many come before the gap; all of them without one
 
@@ -41,13 +61,13 @@ class IndexAxis:
     Spectra of different length are shown against that share.
     """
 
-    totals: tuple[int, ...]  # d - 1 of each
-    ends: int | None
+    totals: tuple[int, ...]  # length of each
+    ends: tuple[int, int] | None  # values at the upper and at the lower end
     index: str
 
     @staticmethod
-    def of(results: Sequence[PrincipalCurvatures], ends: int | None, index: str) -> IndexAxis:
-        """The axis that suits all the results.
+    def of(spectra: Sequence[Spectrum], ends: int | None, index: str) -> IndexAxis:
+        """The axis that suits all the spectra.
 
         Raises
         ------
@@ -59,53 +79,58 @@ class IndexAxis:
             raise ValueError(f"index must be one of {accepted}, got {index!r}")
         if ends is not None and (isinstance(ends, bool) or not isinstance(ends, int) or ends < 1):
             raise ValueError(f"ends must be a positive integer or None, got {ends!r}")
-        totals = tuple(result.dimension - 1 for result in results)
-        known = [
-            result.values.shape[1] // 2
-            for result, total in zip(results, totals, strict=True)
-            if result.values.shape[1] < total
-        ]
-        if known and index == "linear":
-            ends = min([*known, *([] if ends is None else [ends])])
-        if ends is not None and 2 * ends >= min(totals):
-            ends = None
-        return IndexAxis(totals, ends, index)
+        totals = tuple(spectrum.total for spectrum in spectra)
+        pairs = [] if ends is None else [(ends, ends)]
+        if ends is not None or index == "linear":
+            pairs += [(part.upper, part.lower) for part in spectra if not part.complete]
+        if not pairs or sum(map(min, zip(*pairs, strict=True))) >= min(totals):
+            return IndexAxis(totals, None, index)
+        upper, lower = map(min, zip(*pairs, strict=True))
+        return IndexAxis(totals, (upper, lower), index)
 
     @property
     def shared(self) -> bool:
         """Whether all spectra are of the same length."""
         return len(set(self.totals)) == 1
 
-    def placed(self, result: PrincipalCurvatures) -> Placed:
-        """Which values of a result are shown, and where."""
-        total, count = result.dimension - 1, result.values.shape[1]
+    def placed(self, spectrum: Spectrum) -> Placed:
+        """Which values of a spectrum are shown, and where."""
+        total, count = spectrum.total, spectrum.upper + spectrum.lower
         columns = np.arange(count)
-        indices = columns + 1
-        if count < total:
-            indices = np.where(columns < count // 2, indices, indices + total - count)
+        indices = np.where(columns < spectrum.upper, columns + 1, columns + 1 + total - count)
         if self.ends is None:
-            cut = count // 2 if count < total else count
+            cut = count if spectrum.complete else spectrum.upper
             return Placed(columns, indices, self._everywhere(indices, total), cut)
-        kept = (indices <= self.ends) | (indices > total - self.ends)
+        upper, lower = self.ends
+        kept = (indices <= upper) | (indices > total - lower)
         columns, indices = columns[kept], indices[kept]
-        last = indices - total + 2 * self.ends + self.gap
-        return Placed(columns, indices, np.where(indices <= self.ends, indices, last), self.ends)
+        last = indices - total + upper + lower + self.gap
+        return Placed(columns, indices, np.where(indices <= upper, indices, last), upper)
+
+    def column_at(self, spectrum: Spectrum, x: float) -> int | None:
+        """The value nearest to a place on the axis; None in the gap between the ends."""
+        place = self.placed(spectrum)
+        if self.ends is not None and self.ends[0] + 0.75 < x < self.ends[0] + self.gap + 0.25:
+            return None
+        return int(place.columns[np.abs(place.x - x).argmin()])
 
     @property
     def gap(self) -> int:
         """Width of the gap between the two ends, in indices."""
-        return 0 if self.ends is None else max(2, round(2 * _GAP * self.ends))
+        if self.ends is None or 0 in self.ends:
+            return 0
+        return max(2, round(_GAP * sum(self.ends)))
 
     @property
     def middle(self) -> float:
         """Where the values between the two ends would stand."""
-        return 0.0 if self.ends is None else self.ends + (self.gap + 1) / 2
+        return 0.0 if self.ends is None else self.ends[0] + (self.gap + 1) / 2
 
     @property
     def window(self) -> tuple[float, float]:
         """Ends of the axis."""
         if self.ends is not None:
-            low, high = 1.0, 2.0 * self.ends + self.gap
+            low, high = 1.0, float(sum(self.ends) + self.gap)
         elif self.index == "log" or not self.shared:
             lows, highs = zip(
                 *(self._everywhere(np.array([1, n]), n) for n in self.totals), strict=True
@@ -147,16 +172,17 @@ class IndexAxis:
 
     def _end_ticks(self, least: float) -> list[tuple[float, str]]:
         """Of the first and of the last values, at least so far from each other."""
-        ends = self.ends or 1
-        step = max(1, int(round_step(ends, ends / least))) if least < ends else ends
-        inward = [1, *(n for n in range(step, ends + 1, step) if n - 1 >= least)]
+        upper, lower = self.ends or (1, 1)
+        inward, other = _inward(upper, least), _inward(lower, least)
         # Both innermost labels stand beside the gap, and beside each other.
-        room = self.gap + 1 + 2 * (ends - inward[-1])
-        other = inward if room >= least or len(inward) == 1 else inward[:-1]
-        high, total = 2 * ends + self.gap + 1, self.totals[0]
+        if inward and other:
+            room = self.gap + 1 + (upper - inward[-1]) + (lower - other[-1])
+            other = other if room >= least or len(other) == 1 else other[:-1]
+        high, total = upper + lower + self.gap + 1, self.totals[0]
         first = [(float(n), f"{n:,}") for n in inward]
         named = [f"{total + 1 - n:,}" if self.shared else _from_end(n) for n in other]
-        first.append((self.middle, "⋯"))
+        if self.gap:
+            first.append((self.middle, "⋯"))
         last = [(float(high - n), text) for n, text in zip(other, named, strict=True)]
         return [*first, *last[::-1]]
 
@@ -177,6 +203,14 @@ class IndexAxis:
             if low <= place <= high and (not pairs or place - pairs[-1][0] >= least):
                 pairs.append((place, text))
         return pairs
+
+
+def _inward(count: int, least: float) -> list[int]:
+    """The first of so many values and round ones after it, at least so far from each other."""
+    if count == 0:
+        return []
+    step = max(1, int(round_step(count, count / least))) if least < count else count
+    return [1, *(n for n in range(step, count + 1, step) if n - 1 >= least)]
 
 
 def _from_end(index: int) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from geoexplorer.figures.chart import TRACES, Axis, Canvas, Curve, Label, chart_layers
-from geoexplorer.figures.colours import blend, class_colour
+from geoexplorer.figures.casing import cased
+from geoexplorer.figures.chart import Axis, Canvas, Curve, Label, chart_layers
+from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.path_course import Course, Outside
 from geoexplorer.figures.path_strip import Strip
@@ -33,8 +33,6 @@ __all__ = ["scores_layers"]
 _NAMED = 5  # classes with a curve and a name of their own
 _MARKED = 3  # places where another class overtakes
 _TOLERANCE = 0.15  # pixels that a curve may be off
-_WIDTH, _CASING = 0.19, 0.30  # of a curve and of its dark edge, in lines of text
-_EDGE = 0.45  # share of ink in it
 _NUMBERED = 12  # anchors, above which they have no numbers
 _ROOM = 2 * " "  # beside each name in the key, which plotly breaks sooner than its texts need
 _OUTSIDE = 1.7  # lines of text that the ground below zero has at least
@@ -96,7 +94,7 @@ def scores_layers(
         labels=labels,
         selected=_selected(course, place, canvas, across, (low, high)),
     )
-    layers = _cased(layers, curves[: len(named)], canvas)
+    layers = cased(layers, curves[: len(named)], canvas)
     return layers if strip is None else strip.onto(layers, canvas, unit)
 
 
@@ -242,19 +240,3 @@ def _reading(path: RegionPath | SegmentProof, course: Course) -> list[str]:
     if isinstance(path, RegionPath):
         parts += straight_words(path)
     return parts
-
-
-def _cased(layers: Layers, curves: Sequence[Curve], canvas: Canvas) -> Layers:
-    """Wide lines with a dark edge: pale class colours are seen on white, and dark ones on black."""
-    traces = list(layers.traces)
-    for number_, curve in enumerate(curves):
-        place = TRACES.index(f"curve {number_}")
-        line = {**traces[place]["line"], "width": _WIDTH * canvas.font}
-        traces[place] = {**traces[place], "line": line}
-        edge = blend(canvas.look.ink, curve.colour, _EDGE)
-        below = TRACES.index(f"band {number_}")
-        traces[below] = {
-            **traces[below], "x": traces[place]["x"], "y": traces[place]["y"],
-            "line": {"color": edge, "width": _CASING * canvas.font, "dash": "solid"},
-        }  # fmt: skip
-    return dataclasses.replace(layers, traces=tuple(traces))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "bare",
+    "cut",
     "escaped",
     "first_fitting",
     "lines_of",
@@ -60,6 +61,21 @@ def lines_of(parts: Sequence[str], width: float, size: float, *, between: str) -
 def escaped(text: str) -> str:
     """A name as plotly draws it letter by letter, whatever markup it may contain."""
     return html.escape(text, quote=False)
+
+
+def cut(name: str, room: float, size: float) -> str:
+    """A name as plotly draws it letter by letter, without its end where it is too long.
+
+    Examples
+    --------
+    >>> cut("short", 100, 10), cut("a rather long name", 60, 10)
+    ('short', 'a rather lo…')
+    """
+    if text_width(name, size) <= room:
+        return escaped(name)
+    while name and text_width(f"{name}…", size) > room:
+        name = name[:-1].rstrip()
+    return f"{escaped(name)}…"
 
 
 def first_fitting(texts: Sequence[str], room: float, size: float) -> str | None:

@@ -7,13 +7,9 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from geoexplorer.figures.chart import TRACES
-from geoexplorer.figures.connectivity import (
-    apply,
-    blank_chart,
-    combinations_layers,
-    connectivity_layers,
-)
+from geoexplorer.figures.chart import TRACES, blank_chart
+from geoexplorer.figures.connectivity import combinations_layers, connectivity_layers
+from geoexplorer.figures.layers import apply
 from geoexplorer.geometry.connectivity import Connectivity
 from geoexplorer.geometry.convex_combinations import ConvexCombinations
 from geoexplorer.jobs import Progress
