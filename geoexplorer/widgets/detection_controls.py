@@ -23,8 +23,8 @@ __all__ = ["OVER_IMAGES", "SHOWS", "DetectionChoice", "DetectionControls"]
 
 # What can be seen, by its name in the state.
 SHOWS = {
-    "score": "score along r",
-    "terms": "terms along r",
+    "score": "score",
+    "terms": "terms",
     "roc": "ROC",
     "scores": "distributions",
     "labels": "labels",

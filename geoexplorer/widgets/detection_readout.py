@@ -98,35 +98,36 @@ def detection_facts(
     changed = int(along.labels[row]) != along.own
     own = along.own if changed else None
     if thresholds is None:
-        limits = verdicts = (_COMING, f'<span class="gx-note">{escape(coming)}</span>')
-        head = f"threshold {_COMING}"
+        limits, verdicts = (_COMING, _COMING), ("", "")
+        head, note = f"threshold {_COMING}", escape(coming)
     else:
-        limits = f"above {_number(thresholds.score)}", f"below {_number(thresholds.margin)}"
+        limits = f"&gt; {_number(thresholds.score)}", f"&lt; {_number(thresholds.margin)}"
         verdicts = _verdict(score > thresholds.score), _verdict(margin < thresholds.margin)
-        head = f"{verdicts[0]} by its curvature"
-    truth = "perturbed across the boundary" if changed else f"still called {names[along.own]}"
+        head, note = f"{verdicts[0]}, by its curvature", ""
+    called, before = (escape(names[n]) for n in (int(along.labels[row]), along.own))
+    truth = f"called {called}, x {before}" if changed else f"called {called}, as x is"
     rows = [
-        ("", "curvature", "needs none"),
-        (term("score", "detection score"), _number(score),
-         f"{term('margin', 'logit margin')} {_number(margin)}"),
-        (term("threshold", "threshold"), *limits),
+        ("", "curvature", f"margin {help_button('logit margin')}"),
+        (term("score", "detection score"), _number(score), _number(margin)),
+        (term("perturbed if", "threshold"), *limits),
         ("verdict", *verdicts),
-        (term("label", "recovered label"), _label(int(along.recovered[row]), names, own),
-         f"{_label(int(along.runner_up[row]), names, own)} {help_button('runner-up')}"),
+        ("", f"largest {help_button('recovered label')}", f"runner-up {help_button('runner-up')}"),
+        ("label", *(_label(int(each[row]), names, own) for each in (
+            along.recovered, along.runner_up))),
     ]  # fmt: skip
     return (
-        f'<div class="gx-verdict" role="status"><b>{head}</b></div>'
-        f'<div class="gx-note">{escape(truth)}</div>'
+        f'<div class="gx-verdict"><b>{head}</b></div>'
+        f'<div class="gx-note">{note or truth}</div>'
         '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
     )
 
 
 def roc_facts(roc: DetectionROC) -> str:
     """HTML: the areas under the curves, by curvature and by what needs none."""
-    rows: list[tuple[str, ...]] = [(f"{term('AUC', 'ROC')}, α", "curvature", "margin")]
+    rows: list[tuple[str, ...]] = [("", f"AUC {help_button('ROC')}", "by margin")]
     areas = zip(roc.scales, roc.auc("curvature"), roc.auc("margin"), strict=True)
     for scale, *each in areas:
-        rows.append((f"{scale:g}", *(f"{float(area):.2f}" for area in each)))
+        rows.append((f"α = {scale:g}", *(f"{float(area):.2f}" for area in each)))
     return '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
 
 
@@ -160,7 +161,8 @@ def _label(label: int, names: Sequence[str], wanted: int | None) -> str:
 
 def _cells(row: Sequence[str]) -> str:
     name, *values = row
-    return f"<tr><th>{name}</th>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>"
+    kind = "" if name else ' class="gx-heads"'
+    return f"<tr{kind}><th>{name}</th>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>"
 
 
 def _number(value: float) -> str:
