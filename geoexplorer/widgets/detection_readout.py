@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -105,20 +106,20 @@ def detection_facts(
         verdicts = _verdict(score > thresholds.score), _verdict(margin < thresholds.margin)
         head, note = f"{verdicts[0]}, by its curvature", ""
     called, before = (escape(names[n]) for n in (int(along.labels[row]), along.own))
-    truth = f"called {called}, x {before}" if changed else f"called {called}, as x is"
+    truth = f"called {called}; x is called {before}" if changed else f"called {called}, as x is"
     rows = [
         ("", "curvature", f"margin {help_button('logit margin')}"),
         (term("score", "detection score"), _number(score), _number(margin)),
-        (term("perturbed if", "threshold"), *limits),
+        (term("threshold", "threshold"), *limits),
         ("verdict", *verdicts),
-        ("", f"largest {help_button('recovered label')}", f"runner-up {help_button('runner-up')}"),
-        ("label", *(_label(int(each[row]), names, own) for each in (
-            along.recovered, along.runner_up))),
-    ]  # fmt: skip
+    ]
+    labels = [
+        (term("recovered label", "recovered label"), _label(int(along.recovered[row]), names, own)),
+        (term("runner-up", "runner-up"), _label(int(along.runner_up[row]), names, own)),
+    ]
     return (
         f'<div class="gx-verdict"><b>{head}</b></div>'
-        f'<div class="gx-note">{note or truth}</div>'
-        '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
+        f'<div class="gx-note">{note or truth}</div>' + _table(rows) + _table(labels)
     )
 
 
@@ -128,7 +129,7 @@ def roc_facts(roc: DetectionROC) -> str:
     areas = zip(roc.scales, roc.auc("curvature"), roc.auc("margin"), strict=True)
     for scale, *each in areas:
         rows.append((f"α = {scale:g}", *(f"{float(area):.2f}" for area in each)))
-    return '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
+    return _table(rows)
 
 
 def _row(along: DetectionAlong | None, place: float) -> int | None:
@@ -159,6 +160,10 @@ def _label(label: int, names: Sequence[str], wanted: int | None) -> str:
     return f"{dot}{escape(names[label])}{mark}"
 
 
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return '<table class="gx-verdicts">' + "".join(map(_cells, rows)) + "</table>"
+
+
 def _cells(row: Sequence[str]) -> str:
     name, *values = row
     kind = "" if name else ' class="gx-heads"'
@@ -166,4 +171,4 @@ def _cells(row: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "none"
