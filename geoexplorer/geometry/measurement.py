@@ -35,6 +35,7 @@ __all__ = [
     "news",
     "require_points",
     "require_step",
+    "step_by_default",
     "with_normal",
 ]
 
@@ -129,7 +130,10 @@ class Measurement:
             chosen = "smoothed" if has_kinks(clf) else accepted[0]
         if method == "autograd":
             _require_smooth(clf, step)
-        return cls(clf, boundary, chosen, _step_of(clf, chosen, step), float(at), seed, recorder)
+        taken = step_by_default(clf, chosen)
+        if step is not None and chosen != "autograd":
+            taken = float(step)
+        return cls(clf, boundary, chosen, taken, float(at), seed, recorder)
 
     def __len__(self) -> int:
         return len(self.boundary)
@@ -222,6 +226,26 @@ def with_normal(gradients: Tensor) -> Tensor:
     return norms.isfinite() & (norms > 0)
 
 
+def step_by_default(clf: Classifier, method: str) -> float:
+    """The step h that a method takes where none is given; 0 for ``"autograd"``, which has none.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.GELU(), nn.Linear(8, 2)).eval()
+    >>> clf = Classifier(module, input_shape=(1, 4, 4), device="cpu")
+    >>> [round(step_by_default(clf, method), 4) for method in ("smoothed", "secant")]
+    [0.0078, 0.03]
+    """
+    if method == "autograd":
+        return 0.0
+    if has_kinks(clf):
+        return default_step(clf)
+    low, high = clf.bounds
+    least = _LEAST_SECANT * (high - low) if method == "secant" else 0.0
+    return max(default_step(clf) * _WITHOUT_KINKS, least)
+
+
 def require_step(step: Any, argument: str = "step", *, clf: Classifier) -> float:
     """A step h; ``ValueError`` unless it is finite and not lost in the rounding of pixels."""
     number = isinstance(step, Real) and not isinstance(step, bool)
@@ -302,15 +326,3 @@ def _require_smooth(clf: Classifier, step: float | None) -> None:
             "(ReLU, max-pooling or the like: its gradient jumps), where its curvature is not; "
             "'smoothed' and 'central_difference' measure it at a scale, the step h"
         )
-
-
-def _step_of(clf: Classifier, method: str, step: float | None) -> float:
-    if method == "autograd":
-        return 0.0
-    if step is not None:
-        return float(step)
-    if has_kinks(clf):
-        return default_step(clf)
-    low, high = clf.bounds
-    least = _LEAST_SECANT * (high - low) if method == "secant" else 0.0
-    return max(default_step(clf) * _WITHOUT_KINKS, least)

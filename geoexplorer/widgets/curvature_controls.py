@@ -17,15 +17,15 @@ from geoexplorer.widgets.curvatures import (
     POINTS,
     SPECTRA,
     Measure,
-    default_factor,
     seconds_needed,
     seconds_words,
 )
 from geoexplorer.widgets.errors import Errors, guarded
-from geoexplorer.widgets.help import help_button
+from geoexplorer.widgets.fields import field, set_options
 from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import LONG_SECONDS, Subject
 from geoexplorer.widgets.state import Choice
+from geoexplorer.widgets.step_slider import EXPONENTS, StepSlider
 
 __all__ = ["SHOWS", "CurvatureChoice", "CurvatureControls"]
 
@@ -37,7 +37,6 @@ SHOWS = {
     "boundary": "boundary along it",
 }
 IMAGES = (10, 30, 100)
-_EXPONENTS = -6.0, 2.0  # of 2: the smallest and the largest step, in the authors'
 _DIGITS = 4  # of a step
 
 
@@ -51,7 +50,7 @@ class StepFactor(traitlets.TraitType[Any, Any]):
     def validate(self, obj: Any, value: Any) -> float:
         """A float within the limits."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        least, most = (2.0**exponent for exponent in _EXPONENTS)
+        least, most = (2.0**exponent for exponent in EXPONENTS)
         if not number or not least <= value <= most:
             self.error(obj, value)
         return float(value)
@@ -103,10 +102,7 @@ class CurvatureControls:
         self.views.add_class("gx-views")
         self.point = ipywidgets.Dropdown(options=[(f"{name} point", name) for name in POINTS])
         self.method = ipywidgets.Dropdown(options=_methods(None))
-        self.factor = ipywidgets.FloatLogSlider(
-            value=1.0, base=2, min=_EXPONENTS[0], max=_EXPONENTS[1], step=0.25, readout=False,
-            tooltip="The step h, from 1/64 to 4 times the authors'",
-        )  # fmt: skip
+        self.factor = StepSlider()
         self.step = ipywidgets.HTML()
         self.default = ipywidgets.Button(
             description="↺", tooltip="Back to the step that suits the method"
@@ -114,11 +110,11 @@ class CurvatureControls:
         self.spectrum = ipywidgets.Dropdown(options=[("extreme", "extreme"), ("all", "all")])
         self.images = ipywidgets.Dropdown(options=[(f"first {n}", n) for n in IMAGES])
         self.fields = {
-            "images": _field("Images", "average", self.images),
-            "point": _field("At", "point", self.point),
-            "method": _field("Method", "method", self.method),
-            "factor": _field("Step", "step h", self.factor, self.step, self.default),
-            "spectrum": _field("Values", "principal curvature", self.spectrum),
+            "images": field("Images", "average", self.images),
+            "point": field("At", "point", self.point),
+            "method": field("Method", "method", self.method),
+            "factor": field("Step", "step h", self.factor, self.step, self.default),
+            "spectrum": field("Values", "principal curvature", self.spectrum),
         }
         self.widget = ipywidgets.HBox(list(self.fields.values()))
         self.widget.add_class("gx-controls")
@@ -162,21 +158,20 @@ class CurvatureControls:
             self.images.value = choice.images
             self.fields["images"].layout.display = "" if choice.show == "average" else "none"
             clf = None if subject is None else subject.clf
-            _set(self.method, _methods(clf), choice.method)
+            set_options(self.method, _methods(clf), choice.method)
             if subject is not None:
                 self._show_scale(subject)
                 self._show_spectrum(subject)
 
     def _show_scale(self, subject: Subject) -> None:
         choice, clf = self.choice, subject.clf
-        taken = choice.measure(clf).taken(clf)
-        exact = taken == "autograd"
-        factor = default_factor(clf, taken) if choice.factor is None else choice.factor
+        step = choice.measure(clf).step_taken(clf)
+        exact = step == 0
         self.factor.disabled = exact
         self.default.disabled = exact or choice.factor is None
         if not exact:
-            self.factor.value = factor
-        words = "exact, no step" if exact else f"h = {factor * default_step(clf):.3g}"
+            self.factor.value = step / default_step(clf)
+        words = "exact, no step" if exact else f"h = {step:.3g}"
         self.step.value = f'<span class="gx-note gx-step">{escape(words)}</span>'
 
     def _show_spectrum(self, subject: Subject) -> None:
@@ -193,7 +188,7 @@ class CurvatureControls:
                 (f"{text}, {seconds_words(seconds)}" if seconds > LONG_SECONDS else text, name)
             )
         taken = "all" if Measure(spectrum=choice.spectrum).count(d) is None else "extreme"
-        _set(self.spectrum, options, taken)
+        set_options(self.spectrum, options, taken)
 
 
 def _methods(clf: Classifier | None) -> list[tuple[str, str]]:
@@ -205,18 +200,3 @@ def _methods(clf: Classifier | None) -> list[tuple[str, str]]:
         if kinks:
             names["autograd"] = "autograd (not with kinks)"
     return [(names[name], name) for name in METHODS]
-
-
-def _set(control: ipywidgets.Dropdown, options: list[tuple[str, Any]], value: Any) -> None:
-    """New options where there are some, and the value."""
-    if control.options != tuple(options):
-        control.options = options
-    if control.value != value:
-        control.value = value
-
-
-def _field(title: str, name: str, *controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(name)}</span>')
-    field = ipywidgets.HBox([label, *controls])
-    field.add_class("gx-field")
-    return field

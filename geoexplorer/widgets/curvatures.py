@@ -16,6 +16,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
 from geoexplorer.geometry.curvature import PrincipalCurvatures, principal_curvatures_steps
 from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.measurement import METHODS as MEASURED
+from geoexplorer.geometry.measurement import step_by_default
 from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.widgets.session import LONG_SECONDS, Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
@@ -28,7 +29,6 @@ __all__ = [
     "Measure",
     "announced",
     "average_steps",
-    "default_factor",
     "images_averaged",
     "point_steps",
     "points_of_many_steps",
@@ -53,7 +53,6 @@ _PIXELS, _TOGETHER = 256, 10
 _LEAST_PROBES = 4096  # gradients of a smoothed matrix at least
 # What a gradient of many images takes, an image, in forward passes of one image.
 _GRADIENT = 0.4
-_WITHOUT_KINKS = 0.1  # as measurement.py takes it for differences
 _EIGENVALUES = 1e-10  # seconds of an eigendecomposition, over d³
 
 
@@ -97,6 +96,10 @@ class Measure:
         if self.method != "auto":
             return self.method
         return "smoothed" if has_kinks(clf) else "autograd"
+
+    def step_taken(self, clf: Classifier) -> float:
+        """The step h that is taken; 0 where there is none."""
+        return step_by_default(clf, self.taken(clf)) if self.step is None else self.step
 
 
 def seconds_needed(subject: Subject, measure: Measure) -> float:
@@ -292,11 +295,6 @@ def _run(
         yield partial(session.report, found.progress, message)
     assert found is not None  # there is at least one step
     return found
-
-
-def default_factor(clf: Classifier, method: str) -> float:
-    """The step that a method takes by default, over the authors'."""
-    return _WITHOUT_KINKS if method == "central_difference" and not has_kinks(clf) else 1.0
 
 
 def announced(session: Session, what: str, seconds: float) -> Generator[Delivery, None, None]:

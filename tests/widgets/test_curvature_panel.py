@@ -1,6 +1,7 @@
 """The curvature panel: what is measured, chosen, shown, taken elsewhere, and made again."""
 
 import json
+import math
 import re
 import time
 
@@ -199,6 +200,29 @@ def test_methods_and_steps_are_what_they_say(open_explorer):
     assert panel.result().step == pytest.approx(0.015625)
     assert "h = 0.0156" in controls.step.value
     assert "strict sense" not in text_of(panel.readout.facts.value)
+
+
+def test_the_step_said_is_the_one_that_is_taken(curvature):
+    panel, controls = curvature.panel, curvature.panel.controls
+    for method in ("smoothed", "central_difference"):
+        controls.method.value = method
+        controls.default.click()
+        assert panel.result().step == pytest.approx(0.015625)
+        assert "h = 0.0156" in controls.step.value
+
+
+def test_a_slider_that_snaps_makes_no_choice(curvature):
+    panel, controls = curvature.panel, curvature.panel.controls
+    for method in ("central_difference", "smoothed"):
+        controls.method.value = method
+        placed = controls.factor.value
+        # What the page writes back when its handle has snapped to a place: that of a quarter.
+        controls.factor.set_state({"value": 2.0 ** (round(4 * math.log2(placed)) / 4)})
+        assert panel.choice.factor is None
+        assert controls.default.disabled
+        assert panel.result().step == pytest.approx(0.015625)
+    controls.factor.set_state({"value": 2.0**-2.75})  # a person moves it
+    assert panel.choice.factor == pytest.approx(2.0**-2.75)
 
 
 def test_extreme_values_are_the_ends_of_all(curvature):
