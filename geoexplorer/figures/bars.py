@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from geoexplorer.figures.chart import Axis
 
-__all__ = ["ROW", "bars", "rows_axis", "whiskers"]
+__all__ = ["PER_CENT", "ROW", "bars", "rows_axis", "whiskers"]
 
 ROW = 1.9  # lines of text a bar
+PER_CENT: dict[str, Any] = {
+    "tickmode": "array",
+    "tickvals": [0.0, 0.25, 0.5, 0.75, 1.0],
+    "ticktext": ["0", "25", "50", "75", "100 %"],
+}
+"""Ticks from nothing to all, for bars of shares."""
 _HALF = 0.32
 
 

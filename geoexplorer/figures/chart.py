@@ -237,6 +237,17 @@ class Canvas:
                 return text, "center", (middle - self.left) / self.wide
         return texts[-1], "right" if place < 0.5 else "left", place
 
+    def upright(
+        self, x: float, across: tuple[float, float], top: float, texts: Sequence[str]
+    ) -> Label:
+        """The label of a line from bottom to ``top``, above its upper end.
+
+        ``across`` are the ends of the horizontal axis; there has to be a note's room above.
+        """
+        low, high = across
+        text, side, place = self.beside((x - low) / (high - low), texts)
+        return Label(low + place * (high - low), top, text, f"top {side}", self.look.muted)
+
 
 def check_sizes(width: float | None, height: float | None, font_size: float) -> None:
     """Refuse sizes that are none.
@@ -412,7 +423,11 @@ def _line(curve: Curve, canvas: Canvas) -> dict[str, Any]:
         mode=curve.mode,
         text=curve.texts,
         line={"color": curve.colour, "dash": curve.dash, "width": width},
-        marker={"color": curve.colour, "size": canvas.font / 2.4, "symbol": curve.symbol},
+        marker={
+            "color": curve.colour,
+            "symbol": curve.symbol,
+            "size": canvas.font / (2.4 if curve.symbol == "circle" else 1.4),
+        },
         showlegend=bool(curve.name) and canvas.key_columns > 0,
         error_y=errors,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
-from geoexplorer.figures.bars import ROW, bars, rows_axis
+from geoexplorer.figures.bars import PER_CENT, ROW, bars, rows_axis
 from geoexplorer.figures.chart import (
     MOST_CURVES,
     Axis,
@@ -145,11 +145,9 @@ def connectivity_layers(
     labels = [
         Label(1.0 + gap, row, text, "middle right", look.ink) for row, text in enumerate(beside)
     ]
-    ticks = {"tickmode": "array", "tickvals": [0.0, 0.25, 0.5, 0.75, 1.0],
-             "ticktext": ["0", "25", "50", "75", "100 %"]}  # fmt: skip
     return chart_layers(
         canvas,
-        Axis(window, ("share of the pairs",), ticks=ticks),
+        Axis(window, ("share of the pairs",), ticks=PER_CENT),
         rows_axis(names),
         curves=curves,
         labels=labels,

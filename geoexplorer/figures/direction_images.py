@@ -13,24 +13,27 @@ from geoexplorer.figures.chart import (
     Axis,
     Canvas,
     Label,
-    Tile,
     chart_layers,
 )
 from geoexplorer.figures.curvature_summary import common_and_own, heading_words, known_rows
 from geoexplorer.figures.curvature_words import class_name, finding_words, sign_words
 from geoexplorer.figures.layers import Layers
-from geoexplorer.figures.rasters import signed_uri
-from geoexplorer.figures.text import number, text_width
+from geoexplorer.figures.signed_tiles import (
+    ABOVE,
+    BELOW,
+    LEAST,
+    SPACE,
+    SignedTiles,
+    fitting,
+    scale_words,
+)
+from geoexplorer.figures.text import text_width
 from geoexplorer.figures.theme import pixels, theme_named
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 
 __all__ = ["directions_layers"]
 
-_LARGEST_TILE, _LEAST_TILE = 9.0, 4.2  # in lines of text
-_SPACE = 0.5  # between tiles
-_BELOW = 1.9  # κ and the room to the next row
-_ABOVE = 1.5  # what the two halves are
-_PARTING = 1.6  # between them
+_PARTING = 1.6  # lines of text between the two halves
 _MOST_ROWS = 4
 
 
@@ -66,20 +69,21 @@ def directions_layers(
     width = DEFAULT_WIDTH if given is None else float(given)
     room = width - 1.4 * font - named - _PARTING * font
     most = max(1, curvatures.values.shape[1] // 2)
-    fit = int((room / font + _SPACE) / (_LEAST_TILE + _SPACE)) // 2
+    fit = fitting(room, font) // 2
     count = min(most, fit if ends is None else ends, MOST_TILES // (2 * max(1, len(rows))))
     if count < 1 or (ends is not None and min(ends, most) > fit):
         raise ValueError(
-            f"width must leave {_LEAST_TILE * font:.0f} pixels for each direction, got "
+            f"width must leave {LEAST * font:.0f} pixels for each direction, got "
             f"{width:.0f} for {count if ends is None else ends} at either end with a font of "
             f"{font:.3g} pixels"
         )
     if ends is None:
         count = min(count, 6)
-    tile = min(_LARGEST_TILE * font, (room - (2 * count - 2) * _SPACE * font) / (2 * count))
-    height, breadth = curvatures.directions.shape[-2:]
-    tall = tile * height / breadth
-    whole = _ABOVE * font + len(rows) * (tall + _BELOW * font)
+    shown = SignedTiles(
+        curvatures.directions.shape, count=2 * count, room=room + SPACE * font, font=font
+    )
+    tall = shown.size[1]
+    whole = ABOVE * font + len(rows) * (tall + BELOW * font)
 
     results = {"": curvatures}
     facts, _ = common_and_own(results)
@@ -87,10 +91,7 @@ def directions_layers(
     unit = curvatures.directions.double().numpy()
     columns = [*range(count), *range(unit.shape[1] - count, unit.shape[1])]
     scale = float(np.nan_to_num(np.abs(unit[np.ix_(rows, columns)])).max()) if rows else 1.0
-    reading = [
-        f"unit l2 norm, pixels from −{scale:.2g} to {scale:.2g}",
-        "the sign of a direction is arbitrary",
-    ]
+    reading = scale_words(scale)
     reading += sign_words([curvatures], class_names)
     reading += finding_words(curvatures, curvatures.asymmetry)
     if len(rows) < len(curvatures):
@@ -103,33 +104,25 @@ def directions_layers(
         **sizes,
     )  # fmt: skip
 
-    step, second = (
-        tile + _SPACE * font,
-        named + count * (tile + _SPACE * font) + (_PARTING - _SPACE) * font,
-    )
-    starts = [named + n * step for n in range(count)] + [second + n * step for n in range(count)]
-    tiles = []
+    second = named + count * shown.step + (_PARTING - SPACE) * font
+    starts = [start + n * shown.step for start in (named, second) for n in range(count)]
     labels = [
         Label(max(start - 0.3 * font, 0.01), 0.6 * font, text, "middle right", look.muted)
         for start, text in ((named, "most positive"), (second, "most negative"))
     ]
     for line, row in enumerate(rows):
-        top = _ABOVE * font + line * (tall + _BELOW * font)
+        top = ABOVE * font + line * (tall + BELOW * font)
         if named:
             side = _sides(curvatures, row, class_names)
             labels.append(Label(0.01, top + tall / 2, side, "middle right", look.ink))
-        for start, column in zip(starts, columns, strict=True):
-            source = signed_uri(np.nan_to_num(unit[row, column]), scale, paper=look.paper)
-            tiles.append(Tile(source, start, top, tile, tall))
-            text = number(float(curvatures.values[row, column]), 2 if tile < 6 * font else 3)
-            at = start + tile / 2, top + tall + 0.7 * font
-            labels.append(Label(*at, text, "middle center", look.ink))
+        values = curvatures.values[row, columns].tolist()
+        shown.place(unit[row, columns], values, starts, top, scale=scale, canvas=canvas)
     return chart_layers(
         canvas,
         Axis((0.0, canvas.wide), visible=False),
         Axis((canvas.tall, 0.0), visible=False),
-        labels=labels,
-        tiles=tiles,
+        labels=[*labels, *shown.labels],
+        tiles=shown.tiles,
     )
 
 

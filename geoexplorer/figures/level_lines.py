@@ -54,8 +54,6 @@ def level_label(
     low, high = window
     places = [float(measure.place(bound.value)) for bound in known]
     inside = [place for place in places if low <= place <= high]
-    share, texts = 0.0, [f"← {text}" for text in known[0].texts]
     if inside:
-        share, texts = (inside[0] - low) / (high - low), list(known[0].texts)
-    text, side, place = canvas.beside(share, texts)
-    return [Label(low + place * (high - low), y, text, f"top {side}", canvas.look.muted)]
+        return [canvas.upright(inside[0], window, y, known[0].texts)]
+    return [canvas.upright(low, window, y, [f"← {text}" for text in known[0].texts])]
