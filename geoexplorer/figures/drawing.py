@@ -17,19 +17,37 @@ from geoexplorer.figures.curvature import (
     normal_figure,
     principal_figure,
 )
+from geoexplorer.figures.detection import (
+    detection_along_figure,
+    detection_figure,
+    detection_roc_figure,
+)
+from geoexplorer.figures.noise import noise_figure
 from geoexplorer.figures.normal_sections import normal_sections_figure
 from geoexplorer.figures.paths import path_figure, segment_figure
+from geoexplorer.figures.relative_curvature import relative_curvature_figure
 from geoexplorer.figures.sections import section_figure
+from geoexplorer.figures.shared_directions import shared_directions_figure
+from geoexplorer.figures.subspace_margins import subspace_margins_figure
+from geoexplorer.figures.subspace_shares import subspace_shares_figure
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.certificates import SegmentProof
 from geoexplorer.geometry.connectivity import Connectivity
 from geoexplorer.geometry.convex_combinations import ConvexCombinations
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.detection import Detection
+from geoexplorer.geometry.detection_along import DetectionAlong
+from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
+from geoexplorer.geometry.noise import NoiseSensitivity
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
 from geoexplorer.geometry.normal_sections import NormalSections
 from geoexplorer.geometry.paths import RegionPath
+from geoexplorer.geometry.relative_curvature import RelativeCurvature
 from geoexplorer.geometry.sections import CrossSection
+from geoexplorer.geometry.subspace_margins import SubspaceMargins
+from geoexplorer.geometry.subspace_shares import SubspaceShares
+from geoexplorer.geometry.subspaces import SharedDirections
 from geoexplorer.results import Result
 
 __all__ = ["draw"]
@@ -47,6 +65,14 @@ _DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
     SegmentProof: segment_figure,
     Connectivity: connectivity_figure,
     ConvexCombinations: combinations_figure,
+    SharedDirections: shared_directions_figure,
+    RelativeCurvature: relative_curvature_figure,
+    SubspaceShares: subspace_shares_figure,
+    NoiseSensitivity: noise_figure,
+    SubspaceMargins: subspace_margins_figure,
+    DetectionAlong: detection_along_figure,  # a Detection too, so before it
+    Detection: detection_figure,
+    DetectionROC: detection_roc_figure,
 }
 
 
@@ -57,12 +83,19 @@ def draw(result: Result, **options: Any) -> go.Figure:
     ----------
     result
         Boundary points, cross-sections, curvatures of any kind, normal sections, paths,
-        proofs of segments, pairs of images, or convex combinations.
+        proofs of segments, pairs of images, convex combinations, shared directions, what is
+        measured in subspaces, or detection.
     options
         Those of the drawing function, which stand in
         :mod:`~geoexplorer.figures.boundaries`, :mod:`~geoexplorer.figures.sections`,
         :mod:`~geoexplorer.figures.curvature`, :mod:`~geoexplorer.figures.normal_sections`,
-        :mod:`~geoexplorer.figures.paths` and :mod:`~geoexplorer.figures.connectivity`.
+        :mod:`~geoexplorer.figures.paths`, :mod:`~geoexplorer.figures.connectivity`,
+        :mod:`~geoexplorer.figures.shared_directions`,
+        :mod:`~geoexplorer.figures.relative_curvature`,
+        :mod:`~geoexplorer.figures.subspace_shares`, :mod:`~geoexplorer.figures.noise`,
+        :mod:`~geoexplorer.figures.subspace_margins`, :mod:`~geoexplorer.figures.detection`,
+        :mod:`~geoexplorer.figures.detection_along` and
+        :mod:`~geoexplorer.figures.detection_roc`.
 
     Raises
     ------
