@@ -187,7 +187,6 @@ def detection_script(
     over_images: bool,
     images: int,
     rate: float,
-    judged: bool,
     figure_options: Mapping[str, Any],
 ) -> str:
     """A script that scores images and draws one of the detection panel's views.
@@ -202,8 +201,6 @@ def detection_script(
         So many give the threshold, or are told from their perturbed ones.
     rate
         The share of natural images above the threshold.
-    judged
-        Whether the way has a threshold.
     figure_options
         Of the figure.
     """
@@ -222,13 +219,9 @@ def detection_script(
         body = [
             f"boundary = gx.nearest_boundary(clf, x{found})",
             f"along = gx.detect_along({_call('clf, boundary', options)})",
+            f"natural = gx.detect({_call(f'clf, images.images[:{images}]', options)})",
+            f"along = along.judged(natural.threshold_at({rate}))",
         ]
-        if judged:
-            arguments = _call(f"clf, images.images[:{images}]", options)
-            body += [
-                f"natural = gx.detect({arguments})",
-                f"along = along.judged(natural.threshold_at({rate}))",
-            ]
     drawn = _arguments(figure_options)
     return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
 

@@ -14,10 +14,12 @@ from geoexplorer.widgets.curvature_controls import StepFactor
 from geoexplorer.widgets.curvatures import POINTS
 from geoexplorer.widgets.detections import CLASSES, STOPS, Probing, classes_taken
 from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.fields import field, set_options
 from geoexplorer.widgets.help import help_button
 from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import Subject
 from geoexplorer.widgets.state import Choice
+from geoexplorer.widgets.step_slider import StepSlider
 
 __all__ = ["OVER_IMAGES", "SHOWS", "DetectionChoice", "DetectionControls"]
 
@@ -27,18 +29,16 @@ SHOWS = {
     "terms": "terms",
     "roc": "ROC",
     "scores": "distributions",
-    "labels": "labels",
+    "recovery": "labels",
 }
-OVER_IMAGES = ("roc", "scores", "labels")  # of them, those about many images
+OVER_IMAGES = ("roc", "scores", "recovery")  # of them, those about many images
 IMAGES = (30, 100, 300)
 PROBES = (10, 20, 50, 100, 200)
 RATES = (0.01, 0.05, 0.1)
 _FARTHEST, _STOP = float(STOPS[-1]), float(STOPS[1])
 _ACROSS = 1.05  # at first: just across the boundary
 _DIGITS = 4  # of a step
-_CAUTION = (
-    "An observation about geometry, not a defence: attacks that know of it break it."
-)  # fmt: skip
+_CAUTION = "An observation about geometry, not a defence: attacks that know of it break it."
 
 
 class Place(traitlets.TraitType[Any, Any]):
@@ -91,10 +91,7 @@ class DetectionControls:
         )  # fmt: skip
         self.point = ipywidgets.Dropdown(options=[(f"{name} point", name) for name in POINTS])
         self.probes = ipywidgets.Dropdown(options=PROBES)
-        self.factor = ipywidgets.FloatLogSlider(
-            value=1.0, base=2, min=-6.0, max=2.0, step=0.25, readout=False,
-            tooltip="The step h, from 1/64 to 4 times the authors'",
-        )  # fmt: skip
+        self.factor = StepSlider()
         self.step = ipywidgets.HTML()
         self.default = ipywidgets.Button(description="↺", tooltip="Back to the authors' step")
         self.classes = ipywidgets.Dropdown(options=["all"])
@@ -112,12 +109,12 @@ class DetectionControls:
         )
         self.widget = ipywidgets.HBox(
             [
-                _field("At", "point", self.point),
-                _field("Probes", "probes", self.probes),
-                _field("Step", "step h", self.factor, self.step, self.default),
-                _field("Classes", "classes", self.classes),
-                _field("Threshold from", "natural images", self.images),
-                _field("at", "false-positive rate", self.rate),
+                field("At", "point", self.point),
+                field("Probes", "probes", self.probes),
+                field("Step", "step h", self.factor, self.step, self.default),
+                field("Classes", "classes", self.classes),
+                field("Threshold from", "natural images", self.images),
+                field("at", "false-positive rate", self.rate),
             ]
         )
         for widget, name in (
@@ -168,11 +165,12 @@ class DetectionControls:
             self.probes.value = choice.probes
             self.images.value = choice.images
             self.rate.value = choice.rate
-            self.factor.value = 1.0 if choice.factor is None else choice.factor
+            factor = 1.0 if choice.factor is None else choice.factor
+            self.factor.value = factor
             self.default.disabled = choice.factor is None
             if self._subject is not None:
                 clf = self._subject.clf
-                step = self.factor.value * default_step(clf)
+                step = factor * default_step(clf)
                 self.step.value = f'<span class="gx-note gx-step">h = {step:.3g}</span>'
                 self._show_classes(clf)
 
@@ -186,14 +184,6 @@ class DetectionControls:
         options = [(f"all {others}", "all")] + [
             (name, name) for name, count in CLASSES.items() if count is not None and count < others
         ]
-        if self.classes.options != tuple(options):
-            self.classes.options = options
         taken = classes_taken(self.choice.classes, clf)
-        self.classes.value = next(name for name, count in CLASSES.items() if count == taken)
-
-
-def _field(title: str, name: str, *controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(name)}</span>')
-    field = ipywidgets.HBox([label, *controls])
-    field.add_class("gx-field")
-    return field
+        name = next(name for name, count in CLASSES.items() if count == taken)
+        set_options(self.classes, options, name)

@@ -20,7 +20,7 @@ from geoexplorer.geometry.detection_along import DetectionAlong
 from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.widgets.help import help_button, term
 
-__all__ = ["Thresholds", "detection_facts", "detection_reading", "roc_facts"]
+__all__ = ["Thresholds", "detection_facts", "detection_reading", "roc_facts", "row_of"]
 
 _COMING = '<span class="gx-note">on its way</span>'
 
@@ -52,7 +52,7 @@ def detection_reading(
     change = place * points.perturbations[0]
     image = points.images[0] + change
     largest = float(change.abs().max())
-    row = _row(along, place)
+    row = None if along is None else row_of(along, place)
     called = "" if along is None or row is None else clf.class_names[int(along.labels[row])]
     return {
         "where": f"x + {place:.2f} r{_where(place)}",
@@ -91,7 +91,7 @@ def detection_facts(
     coming
         How far they have come.
     """
-    row = _row(along, place)
+    row = None if along is None else row_of(along, place)
     if along is None or row is None:
         return f"<div>{term('score', 'detection score')} {_COMING}</div>"
     score, margin = float(along.score[row]), float(along.margin[row])
@@ -132,10 +132,8 @@ def roc_facts(roc: DetectionROC) -> str:
     return _table(rows)
 
 
-def _row(along: DetectionAlong | None, place: float) -> int | None:
-    """The row of a place, None where it is not known yet."""
-    if along is None:
-        return None
+def row_of(along: DetectionAlong, place: float) -> int | None:
+    """The row of a place t, None where it is not known yet."""
     away = (along.stops - place).abs()
     row = int(away.argmin())
     return row if float(away[row]) < 1e-3 else None
