@@ -20,7 +20,7 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
-from geoexplorer.geometry.piecewise import Program, distrust, program_of
+from geoexplorer.geometry.piecewise import Program, agrees, distrust, program_of
 from geoexplorer.geometry.rounding import ROUNDING
 from geoexplorer.geometry.sampling import sampled_proofs
 from geoexplorer.geometry.segment_proof import SegmentProof
@@ -37,7 +37,10 @@ _CPU_BYTES = 12 * 2**20
 _GPU_SHARE = 1 / 64  # of the memory allowed
 _FEWEST, _MOST = 8, 2**14
 _ALLOWED = 4  # times as many, before a part is tried again in halves
+# Where a part as short as this has too many corners it is not split.
 _SHORTEST_PART = 2.0**-40
+_SHORTER = 1 / 8  # of a part that has too many
+_COMPARED = 6  # corners of each segment at which program and network are compared, beside others
 
 
 def prove_segment(
@@ -60,8 +63,11 @@ def prove_segment(
     -------
     SegmentProof or list of SegmentProof
         One for a pair of images, a list for batches. ``inside`` is None where a margin is not
-        above the bound of the rounding errors, and there is no exit: at ``place`` the answer is
-        undecided. What is proven holds for the network's weights in exact arithmetic.
+        above the bound of the rounding errors, and there is no exit for sure: at ``place`` the
+        answer is undecided. Before an exit for sure there may be such places too. What is proven
+        holds for the network's weights in exact arithmetic, if the operations that were seen are
+        the network: both are compared with each other, and with the classifier as it is, at the
+        ends, where the margin is least, and at some of the corners.
 
     Raises
     ------
@@ -146,12 +152,19 @@ def proofs_steps(
             for start, end, label in zip(starts.double(), ends.double(), labels, strict=True)
         ]
         yield from _walked(clf, program, walks)
-        places = torch.stack([walk.point(t) for walk in walks for t in walk.ends])
-        if program.agrees(places, max(walk.rounding for walk in walks)):
+        if _all_agree(clf, program, walks):
             yield ResultList([walk.proof(clf) for walk in walks], Progress())
             return
         distrust(clf)
     yield ResultList(sampled_proofs(clf, starts, ends, labels, stop=stop), Progress())
+
+
+def _all_agree(clf: Classifier, program: Program, walks: list[_Walk]) -> bool:
+    """Whether the program is the network at some corners of each segment."""
+    places = [(walk, t) for walk in walks for t in walk.compared()]
+    images = torch.stack([walk.point(t) for walk, t in places])
+    rounding = torch.tensor([walk.rounding for walk, _ in places], dtype=torch.float64)
+    return agrees(clf, program, images, rounding)
 
 
 def _walked(
@@ -190,16 +203,23 @@ def _go_on(clf: Classifier, program: Program, walks: list[_Walk], at_once: int) 
             break
         together.append(walk)
     starts, ends = (torch.stack(points) for points in zip(*map(_part, together), strict=True))
+    sizes = torch.stack([walk.size for walk in together])
+    alone = len(together) == 1
+    most = None if alone and walks[0].width <= _SHORTEST_PART else _ALLOWED * at_once
+    found = None
     try:
-        found = split_segments(program, starts, ends, _ALLOWED * at_once)
+        found = split_segments(program, starts, ends, sizes, most)
     except TooManyCorners:
-        if len(together) > 1:
-            _go_on(clf, program, together[: len(together) // 2], at_once)
-        elif walks[0].width <= _SHORTEST_PART:
+        pass
+    except torch.OutOfMemoryError:
+        if most is None:
             raise
-        else:
-            walks[0].width /= 2
-            _go_on(clf, program, walks[:1], at_once)
+    if found is None:  # behind the handlers, which hold on to the memory that was short
+        if clf.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if alone:
+            walks[0].width *= _SHORTER
+        _go_on(clf, program, together[: (len(together) + 1) // 2], at_once)
         return
     clf.count(forwards=len(found.t))
     for index, walk in enumerate(together):
@@ -230,9 +250,10 @@ class _Walk:
     stop: bool
 
     def __post_init__(self) -> None:
+        self.size = torch.maximum(self.start.abs(), self.end.abs())
         self.reached, self.width = 0.0, _FIRST_PART
         self.rounding = 0.0
-        self.least = math.inf
+        self.least, self.lowest = math.inf, 0.0  # the least margin, and where it is
         self.exit: tuple[float, int] | None = None  # place and class
         self.doubt: tuple[float, int] | None = None  # where the margin is least
         self._doubtful = math.inf
@@ -250,10 +271,13 @@ class _Walk:
         """Of the work that is done."""
         return 1.0 if self.finished else self.reached
 
-    @property
-    def ends(self) -> list[float]:
-        """The first and the last place that was gone through."""
-        return [float(self._t[0][0]), float(torch.cat(self._t)[-1])]
+    def compared(self) -> list[float]:
+        """Places at which it is to be compared with the network: ends, corners, the lowest one."""
+        t = torch.cat(self._t)
+        some = torch.linspace(0, len(t) - 1, _COMPARED + 2).round().to(torch.int64)
+        critical = self.exit or self.doubt
+        places = [*t[some].tolist(), self.lowest, *([] if critical is None else critical[:1])]
+        return sorted(set(places))
 
     def point(self, t: float) -> Tensor:
         """The place t on it; both ends are as they were given."""
@@ -268,12 +292,17 @@ class _Walk:
         t = self.reached + self.width * corners.t
         # The ends of a part lie on the segment but for their own rounding.
         margins = corners.logits[:, self.label, None] - corners.logits
-        margins[:, self.label] = math.inf
         errors = corners.errors + corners.errors[:, self.label, None]
         errors = errors + 2 * ROUNDING * corners.logits.abs().amax()
-        last = self._judge(t, margins, errors[0])
+        unknown = ~margins.isfinite()  # numbers were too large for float64
+        margins = torch.where(unknown, -math.inf, margins)
+        errors = torch.where(unknown, math.inf, errors.nan_to_num(math.inf))
+        margins[:, self.label], errors[:, self.label] = math.inf, 0.0
+        last = self._judge(t, margins, errors)
         self._join(t[: last + 1], corners.logits[: last + 1])
-        self.least = min(self.least, float(margins[: last + 1].min()))
+        low, place = margins[: last + 1].amin(1).min(0)
+        if float(low) < self.least:
+            self.least, self.lowest = float(low), float(t[place])
         self.rounding = max(self.rounding, float(errors.max()))
         self._density = len(t) / self.width
         self.reached = min(1.0, self.reached + self.width)
@@ -296,7 +325,8 @@ class _Walk:
             return len(t) - 1
         before = max(first - 1, 0)
         start, end = margins[before], margins[first]
-        shares = torch.where(end < 0, start / (start - end), math.inf)
+        crossed = (end < 0) & end.isfinite()
+        shares = torch.where(crossed, (start / (start - end)).nan_to_num(1.0), math.inf)
         other = int(shares.argmin())
         share = min(max(float(shares[other]), 0.0), 1.0) if first else 0.0
         self.exit = float(torch.lerp(t[before], t[first], share)), other
@@ -338,6 +368,7 @@ class _Walk:
             if self._logits
             else torch.zeros(0, clf.n_classes, dtype=torch.float64)
         )
+        t, logits = _ascending(t, logits)
         return SegmentProof(
             inside=inside,
             exact=True,
@@ -354,6 +385,16 @@ class _Walk:
             class_names=clf.class_names,
             progress=Progress() if self.finished else Progress(self.share, "proving"),
         )
+
+
+def _ascending(t: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of corners that fall on one number t the last, and at 0 the first."""
+    kept = torch.ones_like(t, dtype=torch.bool)
+    t = t.cummax(0).values if len(t) else t
+    kept[:-1] = t[1:] > t[:-1]
+    kept &= t > t[:1]
+    kept[:1] = True
+    return t[kept], logits[kept]
 
 
 # A joint of two parts bends if it lies off the chord of its neighbours by so many roundings.

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import FullPrecision
-from geoexplorer.geometry.piecewise import Affine, Elementwise, Maximum, Program
+from geoexplorer.geometry.programs import Affine, Elementwise, Maximum, Program
 from geoexplorer.geometry.rounding import (
     BESIDE,
     FAINT,
@@ -35,6 +35,10 @@ from geoexplorer.geometry.rounding import (
 from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Corners", "TooManyCorners", "split_segments"]
+
+
+# Corners that lie no further apart, in units of the interval that they divide, are one.
+_NEAR = 4 * ROUNDING
 
 
 class TooManyCorners(Exception):
@@ -69,7 +73,9 @@ class _Traced:
     division: int
 
 
-def split_segments(program: Program, starts: Tensor, ends: Tensor, most: int) -> Corners:
+def split_segments(
+    program: Program, starts: Tensor, ends: Tensor, sizes: Tensor, most: int | None
+) -> Corners:
     """Split segments ``(s, C, H, W)`` where a unit of the network switches.
 
     Parameters
@@ -78,8 +84,11 @@ def split_segments(program: Program, starts: Tensor, ends: Tensor, most: int) ->
         The network.
     starts, ends
         Float64, on the program's device.
+    sizes
+        ``(s, C, H, W)``, the largest sizes of what the ends were computed from.
     most
-        Corners that are allowed in all.
+        Corners that are allowed in all. None: the segments are not split, and every unit that
+        switches adds to the errors.
 
     Raises
     ------
@@ -87,23 +96,22 @@ def split_segments(program: Program, starts: Tensor, ends: Tensor, most: int) ->
         If there are more.
     """
     with torch.no_grad(), FullPrecision():
-        return _Division(len(starts), program.device, most).traced(program, starts, ends)
+        division = _Division(len(starts), program.device, most)
+        return division.traced(program, torch.stack([starts, ends], dim=1).flatten(0, 1), sizes)
 
 
 class _Division:
     """The corners so far, and how they came about."""
 
-    def __init__(self, count: int, device: torch.device, most: int) -> None:
+    def __init__(self, count: int, device: torch.device, most: int | None) -> None:
         self.most = most
         self.t = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device).repeat(count)
         self.segments = torch.arange(count, device=device).repeat_interleave(2)
         self.splits: list[_Split] = []
 
-    def traced(self, program: Program, starts: Tensor, ends: Tensor) -> Corners:
-        images = torch.stack([starts, ends], dim=1).flatten(0, 1)
+    def traced(self, program: Program, images: Tensor, sizes: Tensor) -> Corners:
         # The ends may themselves be places that were computed.
-        rounding = INTERPOLATED * ROUNDING * torch.maximum(starts.abs(), ends.abs())
-        results = {0: _Traced(images, rounding, 0)}
+        results = {0: _Traced(images, INTERPOLATED * ROUNDING * sizes, 0)}
         for number, node in enumerate(program.nodes, start=1):
             check_cancelled()
             inputs = [self._brought_up(results[index]) for index in node.inputs]
@@ -182,6 +190,8 @@ class _Division:
         owners: tuple[Tensor, ...],
     ) -> Tensor:
         """Below this a switch is not split at."""
+        if self.most is None:
+            return torch.full_like(values[:-1][at], torch.inf)
         size = values[:-1][at].abs() + values[1:][at].abs()
         return FAINT * ROUNDING * size + FAINT_SHARE * errors[owners]
 
@@ -209,11 +219,9 @@ class _Division:
         order = weights.argsort(stable=True)
         order = order[before[order].argsort(stable=True)]
         before, weights = before[order], weights[order]
-        new = torch.ones_like(before, dtype=torch.bool)
-        near = (weights[1:] - weights[:-1]).abs() <= 4 * ROUNDING
-        new[1:] = ~((before[1:] == before[:-1]) & near)
+        new = _apart(before, weights)
         before, weights = before[new], weights[new]
-        if len(before) > self.most:
+        if self.most is not None and len(before) > self.most:
             raise TooManyCorners
         split = _Split(before, (before + 1).clamp_max(count - 1), weights)
         self.t = _interpolated(self.t, split)
@@ -235,6 +243,20 @@ class _Division:
 
     def _now(self, values: Tensor, errors: Tensor) -> _Traced:
         return _Traced(values, errors, len(self.splits))
+
+
+def _apart(intervals: Tensor, weights: Tensor) -> Tensor:
+    """Which corners are kept ``(k,)``: every other is near to one before it that is kept.
+
+    Both are ascending. Many in a row, each of them near to the next, lie apart in the end.
+    """
+    new = torch.ones_like(intervals, dtype=torch.bool)
+    close = (weights[1:] - weights[:-1]).abs() <= _NEAR
+    new[1:] = ~((intervals[1:] == intervals[:-1]) & close)
+    number = new.cumsum(0) - 1
+    beyond = ((weights - weights[new][number]) / _NEAR).floor()
+    new[1:] |= beyond[1:] != beyond[:-1]
+    return new
 
 
 def _envelope(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:

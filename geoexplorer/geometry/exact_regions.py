@@ -18,7 +18,8 @@ __all__ = ["ExactMap", "Region"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Places nearer to each other than this share of the window are one and the same.
+# Places nearer to each other than this share of the window are one and the same: a strip that is
+# thinner has no polygon of its own.
 _SAME = 1e-9
 
 
@@ -151,7 +152,8 @@ class ExactMap:
 
     def labels(self, x: Floats, y: Floats) -> Integers:
         """The class ``(h, w)`` at each point of a grid."""
-        x0, _, y0, _ = self._window
+        x0, _, y0, y1 = self._window
+        y = np.minimum(y, y1 - 2 * self._same)  # boundaries end on the upper rim
         left = np.abs(self._nodes[self._rim][:, :, 0] - x0).max(axis=1) <= self._same
         starts = self._nodes[self._rim[left][:, 1], 1]  # the rim comes down on the left
         order = np.argsort(starts)
@@ -159,16 +161,39 @@ class ExactMap:
         first = self._rim_labels[left][order][side.clip(0)]
         labels = np.full((len(y), len(x)), -1, dtype=np.int64)
         labels[:, 0] = first
-        rows, places, classes = self._passages(y)
+        rows, places, before, after = self._passages(y)
+        order = np.lexsort((places, rows))
+        order = self._in_turn(order, rows, places, before, after, first)
         columns = np.searchsorted(x, places)
-        within = columns < len(x)
-        order = np.lexsort((places[within], rows[within]))
-        labels[rows[within][order], columns[within][order]] = classes[within][order]
+        order = order[columns[order] < len(x)]
+        labels[rows[order], columns[order]] = after[order]
         known = np.maximum.accumulate(np.where(labels >= 0, np.arange(len(x)), 0), axis=1)
         return np.take_along_axis(labels, known, axis=1)
 
-    def _passages(self, y: Floats) -> tuple[Integers, Floats, Integers]:
-        """Where boundaries cross the rows of a grid, and which class lies to the right of them."""
+    def _in_turn(
+        self,
+        order: Integers,
+        rows: Integers,
+        places: Floats,
+        before: Integers,
+        after: Integers,
+        first: Integers,
+    ) -> Integers:
+        """Swap two passages at one place where the second belongs to the class that was left."""
+        if len(order) < 2:
+            return order
+        row, left, place = rows[order], before[order], places[order]
+        known = np.concatenate([[-1], after[order][:-1]])
+        starts = np.concatenate([[True], row[1:] != row[:-1]])
+        known[starts] = first[row[starts]]
+        same = (row[1:] == row[:-1]) & (place[1:] - place[:-1] <= 4 * self._same)
+        wrong = np.flatnonzero((left != known)[:-1] & (left[1:] == known[:-1]) & same)
+        order = order.copy()
+        order[wrong], order[wrong + 1] = order[wrong + 1], order[wrong]
+        return order
+
+    def _passages(self, y: Floats) -> tuple[Integers, Floats, Integers, Integers]:
+        """Where boundaries cross the rows of a grid, and the classes to the left and right."""
         start, stop = self._nodes[self._ends[:, 0]], self._nodes[self._ends[:, 1]]
         rising = stop[:, 1] > start[:, 1]
         low = np.searchsorted(y, np.minimum(start[:, 1], stop[:, 1]))
@@ -178,8 +203,8 @@ class ExactMap:
         rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + low[piece]
         share = (y[rows] - start[piece, 1]) / (stop[piece, 1] - start[piece, 1])
         places = start[piece, 0] + share * (stop[piece, 0] - start[piece, 0])
-        right = np.where(rising, self._classes[:, 1], self._classes[:, 0])
-        return rows, places, right[piece]
+        left, right = np.where(rising, self._classes.T, self._classes.T[::-1])
+        return rows, places, left[piece], right[piece]
 
 
 def _merged(points: Floats, same: float) -> tuple[Floats, Integers]:

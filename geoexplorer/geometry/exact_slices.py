@@ -4,7 +4,10 @@ The window is cut into triangles until each of them either lies in one region fo
 bounds of :mod:`geoexplorer.geometry.exact_triangles`, or holds no unit that switches. On the latter
 ones the logits are affine, and the boundary is where the two highest of them are equal: straight
 pieces, which are put together to the boundaries of the window. Triangles with many units that
-switch are cut in four, those with few along the lines on which they do. Source: own; exact slices
+switch are cut in four, those with few along the lines on which they do. Where the two highest
+logits are nearer to each other than rounding can have brought them, it is not known on which side
+of the boundary a point lies; how large a share of the window that is comes with the boundary.
+Source: own; exact slices
 of networks without pooling and residual sums are SplineCam (Humayun et al., CVPR 2023).
 """
 
@@ -18,8 +21,9 @@ from torch import Tensor
 
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_triangles import triangles_through
-from geoexplorer.geometry.piecewise import Program
+from geoexplorer.geometry.piecewise import agrees, distrust
 from geoexplorer.geometry.planes import Plane
+from geoexplorer.geometry.programs import Program
 from geoexplorer.jobs import News
 
 __all__ = ["Pieces", "boundary_pieces_steps"]
@@ -30,8 +34,10 @@ _CPU_BYTES = 24 * 2**20  # of the largest result, for triangles that are worked 
 _GPU_SHARE = 1 / 64
 _MOST = 2**12
 _MOST_TRIANGLES = 3_000_000
-# A triangle whose sides are a smaller share of the window's is taken to be affine.
+# A triangle whose sides are a smaller share of the window's is taken to be affine, and undecided.
 _SMALLEST = 1e-10
+_UNSURE = 1e-4  # the largest share of the window that may be undecided
+_COMPARED = 64  # of so many triangles one at whose corners program and network are compared
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Pieces:
 
     points: Tensor  # (p, 2, 2) float64: the ends, in plane coordinates
     classes: Tensor  # (p, 2) int64: the regions to the left and to the right of end - start
+    undecided: float = 0.0  # at most so large a share of the window is undecided
 
 
 def boundary_pieces_steps(
@@ -59,7 +66,8 @@ def boundary_pieces_steps(
     Raises
     ------
     ValueError
-        If the network has too many pieces in the window.
+        If the network has too many pieces in the window, gives other logits than the program, or
+        if float64 cannot tell in a noticeable part of the window which class is the highest.
     """
     x0, x1, y0, y1 = window
     corners = torch.tensor([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=torch.float64)
@@ -70,27 +78,48 @@ def boundary_pieces_steps(
         vector.double().to(program.device) for vector in (plane.origin, plane.u, plane.v)
     )
     found = Pieces(torch.zeros(0, 2, 2, dtype=torch.float64), torch.zeros(0, 2, dtype=torch.int64))
-    at_once, spent, done, news = _at_once(clf, program), 0, 0.0, News()
+    at_once, spent, done, undecided, news = _at_once(clf, program), 0, 0.0, 0.0, News()
     while len(waiting):
         # The last ones first, so that no more wait than have to.
-        part, waiting = waiting[-at_once:], waiting[:-at_once]
+        part = waiting[-at_once:]
+        places = part.to(program.device)
+        images = origin + places[..., :1, None, None] * u + places[..., 1:, None, None] * v
+        x, y = places.abs().amax(1)[..., None, None, None].unbind(1)
+        sizes = origin.abs() + x * u.abs() + y * v.abs()
+        try:
+            seen = triangles_through(program, images, sizes)
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once = max(1, at_once // 2)
+            continue
+        waiting = waiting[:-at_once]
+        some = torch.arange(len(part))[-spent % _COMPARED :: _COMPARED]
+        _compare(clf, program, images[some].flatten(0, 1))
         spent += len(part)
         if spent > _MOST_TRIANGLES:
             raise ValueError(
                 "extent holds too many pieces of this network for an exact map; choose a smaller "
                 "window, or exact=False"
             )
-        places = part.to(program.device)
-        images = origin + places[..., :1, None, None] * u + places[..., 1:, None, None] * v
-        seen = triangles_through(program, images)
         clf.count(forwards=3 * len(part))
         logits, errors, switches = seen.logits.cpu(), seen.errors.cpu(), seen.switches.cpu()
         settled = _in_one_region(logits, errors)
         sides = (part - part.roll(1, dims=1)).norm(dim=2).amax(1)
         affine = ~settled & ((switches == 0) | (sides <= smallest))
-        pieces = _equal_highest(part[affine], logits[affine])
+        known = affine & logits.isfinite().all(2).all(1)
+        pieces = _equal_highest(part[known], logits[known])
+        unsure = torch.where(switches[affine] == 0, _unsure(logits[affine], errors[affine]), 1.0)
+        undecided += float((_areas(part[affine]) * unsure).sum()) / whole
+        if not undecided <= _UNSURE:
+            raise ValueError(
+                "exact must be False for a network whose highest logits are nearer to each other "
+                "than the rounding errors of float64 in a noticeable part of the window"
+            )
         found = Pieces(
-            torch.cat([found.points, pieces.points]), torch.cat([found.classes, pieces.classes])
+            torch.cat([found.points, pieces.points]),
+            torch.cat([found.classes, pieces.classes]),
+            undecided,
         )
         done += float(_areas(part[settled | affine]).sum()) / whole
         rest = ~settled & ~affine
@@ -101,6 +130,44 @@ def boundary_pieces_steps(
         if len(waiting) and news.due(min(done, 1.0)):
             yield min(done, 0.999), found
     yield 1.0, found
+
+
+def _compare(clf: Classifier, program: Program, places: Tensor) -> None:
+    """Refuse a network that differs from its program at some places."""
+    if len(places) == 0:
+        return
+    # On a triangle that is a point no unit switches, and the error is that of rounding.
+    points = triangles_through(program, places[:, None].expand(-1, 3, -1, -1, -1))
+    if not agrees(clf, program, places, points.errors.amax(1)):
+        distrust(clf)
+        raise ValueError(
+            "exact must be False for a network whose operations, as far as they were seen, give "
+            "other logits than the network itself"
+        )
+
+
+def _unsure(logits: Tensor, errors: Tensor) -> Tensor:
+    """A bound ``(n,)`` of the share of a triangle in which rounding may change the highest class.
+
+    The values of an affine function on a triangle that lies between ``low`` and ``high`` have a
+    density of at most 2 / (high - low).
+    """
+    if not len(logits):
+        return logits.new_zeros(0)
+    classes = logits.shape[2]
+    first, second = torch.triu_indices(classes, classes, offset=1).unbind(0)
+    levels = logits[..., first] - logits[..., second]
+    bounds = errors[:, first] + errors[:, second]
+    low, high = levels.amin(1), levels.amax(1)
+    near = (low <= bounds) & (high >= -bounds)
+    # Neither is surely below a third one all over the triangle.
+    best = logits.sum(1).argmax(1, keepdim=True)
+    below = logits.gather(2, best[:, None].expand(-1, 3, -1)) - logits
+    rival = below.amin(1) <= errors + errors.gather(1, best)
+    near &= rival[:, first] & rival[:, second]
+    shares = (4 * bounds / (high - low)).nan_to_num(1.0).clamp_max(1.0)
+    shares = torch.where(near, shares, 0.0).sum(1).clamp_max(1.0)
+    return torch.where(logits.isfinite().all(2).all(1), shares, 1.0)
 
 
 def _at_once(clf: Classifier, program: Program) -> int:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import FullPrecision
-from geoexplorer.geometry.piecewise import Affine, Elementwise, Maximum, Program
+from geoexplorer.geometry.programs import Affine, Elementwise, Maximum, Program
 from geoexplorer.geometry.rounding import (
     BESIDE,
     FAINT,
@@ -46,7 +46,7 @@ class Triangles:
     cuts: Tensor  # (n, 3): at the corners, what is zero along a line on which one of them switches
 
 
-def triangles_through(program: Program, images: Tensor) -> Triangles:
+def triangles_through(program: Program, images: Tensor, sizes: Tensor | None = None) -> Triangles:
     """Send triangles through the network.
 
     Parameters
@@ -55,9 +55,13 @@ def triangles_through(program: Program, images: Tensor) -> Triangles:
         The network.
     images
         Their corners ``(n, 3, C, H, W)``, float64 on the program's device.
+    sizes
+        ``(n, C, H, W)``, the largest sizes of what the corners were computed from; their own where
+        None.
     """
+    sizes = images.abs().amax(1) if sizes is None else sizes
     with torch.no_grad(), FullPrecision():
-        return _Pass(len(images), program.device).through(program, images)
+        return _Pass(len(images), program.device).through(program, images, sizes)
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,8 @@ class _Pass:
         self.switches = torch.zeros(count, dtype=torch.int64, device=device)
         self.cuts = torch.zeros(count, 3, dtype=torch.float64, device=device)
 
-    def through(self, program: Program, images: Tensor) -> Triangles:
-        rounding = INTERPOLATED * ROUNDING * images.abs().amax(1)
-        results = {0: _Traced(images.flatten(0, 1), rounding)}
+    def through(self, program: Program, images: Tensor, sizes: Tensor) -> Triangles:
+        results = {0: _Traced(images.flatten(0, 1), INTERPOLATED * ROUNDING * sizes)}
         for number, node in enumerate(program.nodes, start=1):
             check_cancelled()
             inputs = [results[index] for index in node.inputs]

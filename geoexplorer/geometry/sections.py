@@ -32,6 +32,8 @@ _REFINE = ("boundary", "everything")
 # Maps that are shown on the way to evaluating everything.
 _BANDS = 8
 _REFINED_SHARE = 0.05  # of the work of an exact map, roughly
+# Share of the largest margin that an evaluated pixel's must have for its class to be beyond doubt.
+_CLEAR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class CrossSection(Result):
     evaluated: Tensor | None = None  # (H, W) bool: where labels and margins are the network's
     exact: bool = False  # whether labels and boundaries are exact
     regions: tuple[Region, ...] = ()  # the connected parts of the regions, where exact
+    undecided: float = 0.0  # where exact: share of the window within rounding errors of a boundary
 
 
 def cross_section(
@@ -104,9 +107,11 @@ def cross_section(
         to be above it; between 0 and 0.5.
     exact
         Whether to find the exact polygons of the regions afterwards, in float64: for
-        piecewise-linear networks (see :func:`geoexplorer.prove_segment`) of moderate size. Nothing
-        is missed then, however thin; labels and boundaries are those of the polygons, and margins
-        stay those of the refined map.
+        piecewise-linear networks (see :func:`geoexplorer.prove_segment`) of moderate size. Then
+        no region is missed but strips thinner than 1e-9 of the window, whose two sides are taken
+        for one. Labels and boundaries are those of the polygons, margins stay those of the refined
+        map. ``undecided`` bounds the share of the window in which rounding errors are larger than
+        the margin.
 
     Returns
     -------
@@ -118,7 +123,9 @@ def cross_section(
     ------
     TypeError, ValueError
         If an argument is not as described, before any work; ValueError if the network's
-        logits are not finite in the window.
+        logits are not finite in the window, or if an exact map cannot be made of it: the network
+        turns out to be another one than its operations say, has too many pieces in the window, or
+        more than 1e-4 of it is undecided.
 
     Notes
     -----
@@ -218,15 +225,29 @@ def _exact_steps(
             yield replace(refined, progress=Progress(share, "finding the exact regions"))
         else:
             found = ExactMap(pieces, window, labels_at)
+    labels = torch.from_numpy(found.labels(sampler.x.numpy(), sampler.y.numpy()))
+    _require_agreement(refined, labels)
     yield replace(
         refined,
-        labels=torch.from_numpy(found.labels(sampler.x.numpy(), sampler.y.numpy())),
+        labels=labels,
         boundaries=tuple(Boundary(classes, line) for classes, line in found.boundaries()),
         exact=True,
+        undecided=pieces.undecided,
         regions=found.regions(),
         provenance=recorder.provenance(),
         progress=Progress(),
     )
+
+
+def _require_agreement(refined: CrossSection, labels: Tensor) -> None:
+    """The network itself was evaluated at some pixels: clear ones must have the exact class."""
+    assert refined.evaluated is not None  # it is known of maps that are made here
+    clear = refined.margins > _CLEAR * max(1.0, float(refined.margins.max()))
+    if bool((refined.evaluated & clear & (labels != refined.labels)).any()):
+        raise ValueError(
+            "exact must be False for this network: at a pixel that was evaluated its class is "
+            "clearly another than on the exact map"
+        )
 
 
 class _Sampler:

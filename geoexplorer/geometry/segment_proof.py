@@ -16,18 +16,19 @@ class SegmentProof(Result):
     """Whether the straight segment from a to b stays in the region of a's class.
 
     Places on it are numbers t: 0 is a, 1 is b. Up to its end or the first exit, the logits are
-    known at ``t``; where ``exact``, they are affine between two neighbours.
+    known at ``t``; where ``exact``, they are affine between two neighbours, up to ``rounding``.
+    Corners that float64 cannot tell apart are one in ``t``; their margins are all judged.
     """
 
     inside: bool | None  # None: undecided, a margin is not above what rounding can change
     exact: bool  # proven in float64; if not, sampled
     label: int  # the class at a
-    place: float | None  # t of the first exit, or of the place where it is undecided
+    place: float | None  # t of the first exit for sure, or of the place where it is undecided
     other: int | None  # the class met there
-    t: Tensor  # (p + 1,) float64, ascending from 0: ends of the pieces, or the samples
+    t: Tensor  # (p + 1,) float64, strictly ascending from 0: ends of the pieces, or the samples
     logits: Tensor  # (p + 1, L) float64, at these
     pieces: int  # p affine pieces; 0 where it is sampled
-    least_margin: float  # least f_label - f_j at any of these
+    least_margin: float  # least f_label - f_j at any corner or sample; -inf where none is finite
     rounding: float  # bound of the error of the margins; 0 where it is sampled
     spacing: float | None  # largest l2 distance between two samples; None where it is exact
     length: float  # ‖b - a‖

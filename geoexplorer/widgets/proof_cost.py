@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from geoexplorer.classifier import Classifier
-from geoexplorer.geometry.piecewise import Affine, Maximum, Program, program_of
+from geoexplorer.geometry.piecewise import Program, program_of
+from geoexplorer.geometry.programs import Affine, Maximum
 from geoexplorer.widgets.session import Subject
 
 __all__ = ["kinks", "proven_at_once", "seconds_to_prove"]

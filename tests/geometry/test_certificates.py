@@ -14,7 +14,10 @@ from torch import nn
 
 import geoexplorer as gx
 from geoexplorer import jobs
+from geoexplorer.geometry import certificates
 from geoexplorer.geometry.certificates import prove_segment, prove_segment_steps
+from geoexplorer.geometry.exact_lines import split_segments
+from geoexplorer.geometry.piecewise import program_of
 from geoexplorer.geometry.segment_proof import SegmentProof
 from tests.analytic import Sliver
 
@@ -1170,3 +1173,107 @@ def test_maximum_of_results_of_different_shape():
     with torch.no_grad():
         logits = module(a + middles[:, None, None, None] * (b - a))
     assert (logits - (proof.logits[1:] + proof.logits[:-1]) / 2).abs().max() < 1e-12
+
+
+# What is lost where corners lie close together, and where numbers are too large.
+
+
+class Chain(nn.Module):
+    """A margin of ``height`` - bump, the bump bent at very many places, each next to another."""
+
+    rows = 200
+
+    def __init__(self, first, step, height):
+        super().__init__()
+        count = self.rows**2
+        signs = torch.ones(count, dtype=torch.float64)
+        signs[count // 4 : 3 * count // 4] = -1
+        self.kinks = nn.Parameter(first + step * torch.arange(count, dtype=torch.float64))
+        self.signs = nn.Parameter(signs)
+        self.height = nn.Parameter(torch.tensor([height, 0.0], dtype=torch.float64))
+
+    def forward(self, x):
+        units = (x.flatten(1)[:, :1] - self.kinks).relu() * self.signs
+        bump = units.reshape(len(x), self.rows, self.rows).sum(2).sum(1, keepdim=True)
+        return self.height + torch.cat([-bump, 0 * bump], 1)
+
+    def bump(self, place):
+        """At a place, as a rational number."""
+        kinks, signs = rational(self.kinks.detach()), self.signs.tolist()
+        return sum((int(s) * max(place - k, 0) for s, k in zip(signs, kinks, strict=True)), 0)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_corners_that_are_near_to_each_other_in_a_row(share):
+    """They may not all be taken for one: the last lies far from the first."""
+    step = 4e-16 * 0.02 * 31 / 32
+    module = Chain(0.0025, step, 0.0)
+    top = Fraction(float(module.kinks[len(module.kinks) // 2].detach()))
+    height = float(module.bump(top))
+    with torch.no_grad():
+        module.height[0] = share * height + max(0.0, float(module.bump(Fraction(0.02))))
+    assert Fraction(float(module.height[0])) < module.bump(top)
+    proof = prove_segment(classifier(module, dtype=torch.float64), at(0.0, 0.0), at(0.02, 0.0))
+    assert proof.inside is not True
+
+
+class Overflowing(nn.Module):
+    """Infinite and not a number in the middle of the segment only."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.last = nn.Parameter(torch.tensor(last, dtype=torch.float64))
+
+    def forward(self, x):
+        mean = x.flatten(1).mean(1, keepdim=True)
+        bump = (0.1 - (mean - 1.1).abs()).relu() * 1e155
+        own = torch.tensor([1.0, 0.0], dtype=x.dtype)
+        return mean * own - (1e155 * bump) * self.last
+
+
+@pytest.mark.parametrize("last", [(1e-308, 1e-309), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_what_is_not_a_number_is_not_inside(last):
+    clf = classifier(Overflowing(last), dtype=torch.float64)
+    for stop in (True, False):
+        proof = prove_segment(clf, at(0.9, 0.9), at(1.3, 1.3), stop=stop)
+        assert proof.inside is None
+        assert proof.least_margin == -math.inf
+        assert 0.0 < proof.place < 1.0
+
+
+def test_places_of_a_part_are_rounded_like_its_segment():
+    program = program_of(classifier(half_space(0.0), bounds=(-1, 1)))
+    near = torch.full((1, 1, 1, 2), 1e-12, dtype=torch.float64)
+    small = split_segments(program, -near, near, near, 100).errors
+    large = split_segments(program, -near, near, torch.ones_like(near), 100).errors
+    assert float(small.max()) < 1e-25
+    assert float(large.max()) > 2**-53
+
+
+def test_too_many_units_that_switch_in_one_place(monkeypatch):
+    """More than can be split at: their place is passed with a larger bound of the error."""
+    monkeypatch.setattr(certificates, "_CPU_BYTES", 0)
+    generator, count = np.random.default_rng(0), 1000
+    bias = -1 / 3 + 1e-13 * generator.normal(size=count)
+    layers = ((np.ones((count, 2)), bias), (np.ones((2, count)) / count, [1.0, 0.0]))
+    module = mlp(*layers)
+    with torch.no_grad():
+        module[3].weight[1] = 0.0
+    proof = prove_segment(classifier(module), at(0.0, 0.0), at(1.0, 0.0), stop=False)
+    assert (proof.inside, proof.exact) == (True, True)
+    assert proof.rounding < 1e-6
+    assert_is_relu_of(bias, proof)
+
+
+@pytest.mark.parametrize("narrow", [1e-16, 1e-18, 1e-25])
+def test_corners_that_numbers_cannot_tell_apart_are_one(narrow):
+    """In what is said, not in what is judged."""
+    for place in (0.5, 1 / 3, 1e-9, 0.0, 1.0):
+        clf = classifier(Sliver(place, narrow, None), bounds=(-1, 1))
+        for stop in (True, False):
+            proof = prove_segment(clf, at(-1.0, 0.0), at(1.0, 0.0), stop=stop)
+            assert proof.inside is not True
+            assert bool((proof.t.diff() > 0).all())
+            assert proof.pieces == len(proof.t) - 1
+            assert float(proof.t[0]) == 0.0
+            assert stop or float(proof.t[-1]) == 1.0

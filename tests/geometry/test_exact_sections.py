@@ -213,3 +213,70 @@ def _uniform(labels: torch.Tensor) -> torch.Tensor:
     highest = nn.functional.max_pool2d(maps, 3, 1, 1)
     lowest = -nn.functional.max_pool2d(-maps, 3, 1, 1)
     return (highest == lowest)[0, 0]
+
+
+class Shifted(nn.Module):
+    """x - y / 2 - 0.2 against zero, where x is rounded by a shift that is taken away again."""
+
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.size = nn.Parameter(torch.tensor(size, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        level = (x[:, :1] + self.size) - self.size - x[:, 1:2] / 2 - 0.2
+        return torch.cat([level, 0 * level], 1)
+
+
+class Strip(nn.Module):
+    """Class 1 on a strip of the plane, so wide, upright or not."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.width = nn.Parameter(torch.tensor(width, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height = nn.functional.relu(self.width - (x.flatten(1)[:, :1] - 0.30303).abs()) / self.width
+        return torch.cat([1.1 - 0 * height, 2 * height], 1)
+
+
+class TestWhatIsKnown:
+    window = (0.0031, 0.9971, 0.0017, 0.9983)
+
+    @pytest.mark.parametrize("size", [2e15, 1e18])
+    def test_rounding_that_hides_the_boundary_is_refused(self, size: float) -> None:
+        with pytest.raises(ValueError, match=r"exact must be False.*rounding"):
+            gx.cross_section(
+                classifier(Shifted(size)), flat(), extent=self.window, resolution=33, exact=True
+            )
+
+    @pytest.mark.parametrize("size", [1.0, 1e6])
+    def test_what_rounding_leaves_open_is_said(self, size: float) -> None:
+        section = gx.cross_section(
+            classifier(Shifted(size)), flat(), extent=self.window, resolution=33, exact=True
+        )
+        assert section.exact
+        assert 1e-17 * size < section.undecided < 1e-13 * size + 1e-14
+
+    def test_a_network_that_is_another_one_is_refused(self) -> None:
+        """Bright images go through what the program has not seen."""
+        clf = classifier(Strip(0.1))
+        program = program_of(clf)
+        network = program.network[1]
+        network.forward = lambda x: Strip.forward(network, x) + (x.flatten(1)[:, :1] > 0.9)
+        with pytest.raises(ValueError, match="exact must be False"):
+            gx.cross_section(clf, flat(), extent=(0, 1, 0, 1), resolution=33, exact=True)
+
+    def test_the_upper_rim_is_right_as_well(self) -> None:
+        section = gx.cross_section(
+            classifier(Strip(0.2)), flat(), extent=(0, 1, 0, 1), resolution=51, exact=True
+        )
+        assert (section.labels == section.labels[0]).all()
+        assert section.labels[0].unique().tolist() == [0, 1]
+
+    @pytest.mark.parametrize("width", [1e-9, 3e-10, 1e-10])
+    def test_beside_a_strip_too_thin_for_a_polygon_classes_are_right(self, width: float) -> None:
+        section = gx.cross_section(
+            classifier(Strip(width)), flat(), extent=(0, 1, 0, 1), resolution=51, exact=True
+        )
+        assert (section.labels == 0).all()
