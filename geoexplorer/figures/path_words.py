@@ -145,6 +145,8 @@ def _stopped(proof: SegmentProof, start: float) -> str:
     at = ""
     if proof.place is not None:
         at = f" at {place_words(start + proof.place * proof.length)} from <i>a</i>"
+    if proof.inside is None and not proof.exact:
+        return f"undecided{at}: the margin over {other} is too small there for samples to tell"
     if proof.inside is None:
         rounding = number(proof.rounding, 1)
         return f"undecided{at}: the margin over {other} is within the rounding error of {rounding}"

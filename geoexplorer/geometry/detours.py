@@ -143,7 +143,8 @@ def _roadmaps(
             for i, j in pairwise(way)
             for segment in [known[row, min(i, j), max(i, j)]]
         ]
-        found.append(Polyline([points[index] for index in way], line.label, line.depth, legs))
+        anchors = [points[index] for index in way]
+        found.append(Polyline(anchors, line.label, line.depth, legs, line.given))
     return found
 
 

@@ -19,6 +19,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.certificates import proofs_steps
 from geoexplorer.geometry.detours import detours
 from geoexplorer.geometry.entering import least_margins
+from geoexplorer.geometry.piecewise import program_of
 from geoexplorer.geometry.polylines import Leg, Polyline, bend_steps, insert_anchors, look
 from geoexplorer.geometry.region_path import RegionPath
 from geoexplorer.geometry.sampling import proof_of, sampled_proofs
@@ -82,6 +83,8 @@ class PathSearch:
         As for :func:`geoexplorer.connect`.
     recorder
         What the paths say of how they were made.
+    given
+        a and b as they were given, ``(n, d)`` float64, where they have more digits.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class PathSearch:
         prove: bool,
         seed: int,
         recorder: Recorder,
+        given: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.clf, self.effort, self.prove, self.seed = clf, effort, prove, seed
         self.recorder = recorder
@@ -103,6 +107,9 @@ class PathSearch:
             Polyline([start, end], label, effort.depths[0] * margin)
             for start, end, label, margin in zip(a, b, labels.tolist(), self.margins, strict=True)
         ]
+        if given is not None:
+            for line, first, last in zip(self.straight, *given, strict=True):
+                line.given = first, last
         self.lines = list(self.straight)
 
     def steps(self) -> Iterator[ResultList[RegionPath]]:
@@ -168,6 +175,7 @@ class PathSearch:
             for share in self._repair(broken, number):
                 yield _PROVEN + (1 - _PROVEN) * (number + share) / repairs
             broken = [row for row in broken if not self.lines[row].inside]
+        self._retract()
         lost = [line for line in self.lines if not line.inside]
         for line, index in _unproven(lost):
             leg = line.legs[index]
@@ -180,8 +188,13 @@ class PathSearch:
         wanted = _unproven(lines)
         if not wanted:
             return
-        images = [line.anchors[index + end] for end in (0, 1) for line, index in wanted]
-        starts, ends = torch.stack(images).reshape(-1, *self.clf.input_shape).chunk(2)
+        points = [line.points for line, _ in wanted]
+        images = [
+            anchors[index + end]
+            for end in (0, 1)
+            for anchors, (_, index) in zip(points, wanted, strict=True)
+        ]
+        starts, ends = _stacked(images).reshape(-1, *self.clf.input_shape).chunk(2)
         labels = torch.tensor([line.label for line, _ in wanted], device=starts.device)
         found: Sequence[SegmentProof]
         if exactly:
@@ -191,6 +204,16 @@ class PathSearch:
             found = sampled_proofs(self.clf, starts, ends, labels)
         for (line, index), proof in zip(wanted, found, strict=True):
             line.legs[index].proof = proof
+
+    def _retract(self) -> None:
+        """Where the network has turned out to be another one, no leg is proven any more."""
+        if not self.prove or not isinstance(program_of(self.clf), str):
+            return
+        lines = [*self.straight, *self.lines]
+        for leg in (leg for line in lines for leg in line.legs):
+            if leg.proof is not None and leg.proof.exact:
+                leg.proof = None
+        list(self._prove(lines, exactly=False))
 
     def _prefer_straight(self) -> None:
         """Where the samples' rounding was wrong about the straight segment it is the path."""
@@ -227,7 +250,7 @@ class PathSearch:
         proof = "exact" if all(segment.exact for segment in segments) else "sampled"
         length, distance = line.length(), straight.length()
         return RegionPath(
-            anchors=torch.stack(line.anchors).reshape(-1, *clf.input_shape).to("cpu", copy=True),
+            anchors=_stacked(line.points).reshape(-1, *clf.input_shape).to("cpu", copy=True),
             label=line.label,
             connected=line.inside,
             proof=proof if line.inside else None,
@@ -242,7 +265,7 @@ class PathSearch:
         )
 
     def _failed(self, line: Polyline) -> Tensor:
-        """A point of the first leg that is not inside, outside the region if it has any there."""
+        """A point of the first leg that is not inside, outside the region if one is found there."""
         index = line.outside()[0]
         place = line.legs[index].place or 0.0
         points = [line.point(index, min(place + beyond, 1.0)) for beyond in _JUST_BEYOND]
@@ -260,7 +283,7 @@ def _as_proof(clf: Classifier, line: Polyline, index: int) -> SegmentProof:
         return leg.proof
     if leg.sampled is None:
         raise RuntimeError("a leg that nobody has looked at")
-    start, end = (anchor.double() for anchor in line.anchors[index : index + 2])
+    start, end = (point.double() for point in line.points[index : index + 2])
     length = float((end - start).norm())
     return proof_of(leg.sampled, line.label, length, clf.class_names)
 
@@ -275,9 +298,15 @@ def _unproven(lines: Sequence[Polyline]) -> list[tuple[Polyline, int]]:
     ]
 
 
+def _stacked(points: Sequence[Tensor]) -> Tensor:
+    """In double precision where one of them is."""
+    double = any(point.dtype == torch.float64 for point in points)
+    return torch.stack([point.double() if double else point for point in points])
+
+
 def _copied(line: Polyline) -> Polyline:
     legs = [Leg(leg.sampled, leg.proof) for leg in line.legs]
-    return Polyline(list(line.anchors), line.label, line.depth, legs)
+    return Polyline(list(line.anchors), line.label, line.depth, legs, line.given)
 
 
 def _replaced(lines: Sequence[Polyline], others: Sequence[tuple[int, Polyline]]) -> list[Polyline]:

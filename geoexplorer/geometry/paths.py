@@ -104,7 +104,9 @@ def connect_steps(
     if not isinstance(clf, Classifier):
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
     recorder = Recorder(clf, "connect", effort=effort, prove=prove, seed=seed)
-    search = PathSearch(clf, *_checked_pairs(clf, a, b), chosen, prove, seed, recorder)
+    pairs = _checked_pairs(clf, a, b)
+    given = _in_more_digits(clf, a, b)
+    search = PathSearch(clf, *pairs, chosen, prove, seed, recorder, given)
     steps = search.steps()
     if a.ndim == 3:
         return recorder.watch(paths[0] for paths in steps)
@@ -171,6 +173,17 @@ def _effort(value: Any) -> Effort:
     if not isinstance(value, str) or value not in EFFORTS:
         raise ValueError(f"effort must be one of {tuple(EFFORTS)}, got {value!r}")
     return EFFORTS[value]
+
+
+def _in_more_digits(clf: Classifier, a: Any, b: Any) -> tuple[Tensor, Tensor] | None:
+    """Images in double precision of a classifier that computes in single precision, flattened."""
+    first, second = (
+        torch.as_tensor(images).detach().to(clf.device).reshape(-1, clf.dimension)
+        for images in (a, b)
+    )
+    if torch.float64 not in (first.dtype, second.dtype) or clf.dtype == torch.float64:
+        return None
+    return first.double(), second.double()
 
 
 def _checked_pairs(clf: Classifier, a: Any, b: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:

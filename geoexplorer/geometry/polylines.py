@@ -56,6 +56,14 @@ class Polyline:
     label: int
     depth: float  # margin that new anchors are moved to
     legs: list[Leg] = field(default_factory=lambda: [Leg()])
+    given: tuple[Tensor, Tensor] | None = None  # a and b in more digits than the anchors have
+
+    @property
+    def points(self) -> list[Tensor]:
+        """The anchors, but a and b as they were given."""
+        if self.given is None:
+            return self.anchors
+        return [self.given[0], *self.anchors[1:-1], self.given[1]]
 
     @property
     def inside(self) -> bool:
@@ -73,7 +81,7 @@ class Polyline:
 
     def length(self) -> float:
         """In l2 units."""
-        line = torch.stack(self.anchors).double()
+        line = torch.stack([point.double() for point in self.points])
         return float((line[1:] - line[:-1]).norm(dim=1).sum())
 
     def bent(self, leg: int, anchor: Tensor) -> None:

@@ -20,7 +20,7 @@ class RegionPath(Result):
     and ``segments`` are those of the last attempt.
     """
 
-    anchors: Tensor  # (m, C, H, W), the first is a and the last is b
+    anchors: Tensor  # (m, C, H, W), the first is a and the last is b, to the last digit
     label: int  # the class of all of them
     connected: bool
     proof: str | None  # "exact", "sampled", or None where not connected
@@ -30,5 +30,5 @@ class RegionPath(Result):
     least_margin: float  # least f_label - f_j on the path
     segments: tuple[SegmentProof, ...]  # (m - 1)
     straight: SegmentProof  # the straight segment from a to b
-    failed: Tensor | None  # (C, H, W), a point outside the region, where not connected
+    failed: Tensor | None  # (C, H, W), where not connected: outside the region, or undecided there
     class_names: tuple[str, ...]

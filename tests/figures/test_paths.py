@@ -78,6 +78,9 @@ def test_what_cannot_be_told_is_called_undecided():
     assert "never leaves" not in said
     through = path(2, segments=(proof,), connected=False, proof=None)
     assert verdict(through).startswith("not connected: undecided at")
+    sampled = dataclasses.replace(proof, exact=False, pieces=0, rounding=0.0, spacing=0.1)
+    assert "the margin over 9 is too small there for samples to tell" in words(sampled.figure())
+    assert "rounding" not in words(sampled.figure())
 
 
 def test_a_bent_path_says_how_the_straight_segment_does():

@@ -9,9 +9,12 @@ import torch
 
 import geoexplorer as gx
 from geoexplorer import jobs
+from geoexplorer.geometry import path_search
+from geoexplorer.geometry.certificates import proofs_steps
 from geoexplorer.geometry.detours import shortest_way
 from geoexplorer.geometry.entering import least_margins, toward_margin
 from geoexplorer.geometry.paths import connect, connect_steps, enter_region
+from geoexplorer.geometry.piecewise import distrust
 from geoexplorer.geometry.sampling import sampled_proofs
 from tests import analytic
 from tests.analytic import classifier
@@ -464,3 +467,37 @@ class TestBadInput:
             enter_region(clf, torch.stack([a, a]), torch.tensor([0, 1, 0]))
         with pytest.raises(ValueError, match="effort must be one of"):
             enter_region(clf, a, 1, effort="much")
+
+
+class TestWhatIsGiven:
+    def test_ends_in_double_precision_are_those_of_the_path(self):
+        """Though the classifier computes in single precision."""
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
+        clf = gx.Classifier(module, input_shape=(1, 4, 4), device="cpu")
+        a = torch.rand(1, 4, 4, dtype=torch.float64)
+        b = a + 1e-3 * torch.rand(1, 4, 4, dtype=torch.float64)
+        for prove in (True, False):
+            path = connect(clf, a, b, prove=prove)
+            assert path.connected
+            assert torch.equal(path.anchors[0], a)
+            assert torch.equal(path.anchors[-1], b)
+            assert path.length == pytest.approx(float((b - a).norm()), rel=1e-12)
+        assert connect(clf, a.float(), b.float()).anchors.dtype == torch.float32
+
+    def test_no_leg_stays_proven_of_a_network_that_is_another_one(self, monkeypatch):
+        """Nor those that were proven before that turned out."""
+        clf, a, b, _ = bent_pairs("digits-cnn")
+        asked = []
+
+        def proofs(clf, *segments):
+            asked.append(segments)
+            yield from proofs_steps(clf, *segments)
+            distrust(clf)
+
+        monkeypatch.setattr(path_search, "proofs_steps", proofs)
+        for path in connect(clf, a, b):
+            assert not path.straight.exact
+            assert not any(segment.exact for segment in path.segments)
+            assert path.proof in ("sampled", None)
+        assert asked
