@@ -26,7 +26,7 @@ from geoexplorer.figures.direction_images import directions_layers
 from geoexplorer.figures.index_axis import IndexAxis, Spectrum
 from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.scales import check_scale
-from geoexplorer.figures.shown import figure_of
+from geoexplorer.figures.shown import figure_of, layers_among
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
@@ -199,7 +199,4 @@ def curvature_layers(result: Result, **options: Any) -> Layers:
         ...
     TypeError: result must hold curvatures, got Result
     """
-    layers = _LAYERS.get(type(result))
-    if layers is None:
-        raise TypeError(f"result must hold curvatures, got {type(result).__name__}")
-    return layers(result, **options)
+    return layers_among(_LAYERS, "hold curvatures", result, options)

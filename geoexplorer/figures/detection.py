@@ -18,7 +18,7 @@ from geoexplorer.figures.detection_words import CAUTION, SCORE_TITLES, measured_
 from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.result_words import counted, progress_words, title_of
 from geoexplorer.figures.series import accent, series_colour
-from geoexplorer.figures.shown import figure_of
+from geoexplorer.figures.shown import figure_of, layers_among
 from geoexplorer.figures.stairs import stairs
 from geoexplorer.figures.text import number
 from geoexplorer.geometry.detection import Detection
@@ -153,7 +153,4 @@ def detection_layers(result: Result, **options: Any) -> Layers:
         ...
     TypeError: result must be one of detection, got Result
     """
-    layers = _LAYERS.get(type(result))
-    if layers is None:
-        raise TypeError(f"result must be one of detection, got {type(result).__name__}")
-    return layers(result, **options)
+    return layers_among(_LAYERS, "be one of detection", result, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -230,15 +231,16 @@ def _drawn(
     nan = np.full(len(changes), math.nan)
     x = np.stack([changes, changes, nan], axis=1).ravel().tolist()
     y = [low, high, math.nan] * len(changes)
-    none = np.empty(0)
-    lines = [Curve(none, none, canvas.look.muted, bound=(x, y))] if len(changes) else []
-    room = MOST_CURVES - len(curves) - len(lines)
+    # There are no more curves than a chart has, so one that has no such line yet takes it.
+    free = [n for n, c in enumerate(curves) if c.bound is None and c.colour == canvas.look.ink][-1]
+    curves[free] = dataclasses.replace(curves[free], bound=(x, y))
+    room = MOST_CURVES - len(curves)
     filled, names = drawn_ribbons(ribbons, along.class_names, canvas, unit, room=room)
     return chart_layers(
         canvas,
         Axis(across, _TITLES),
         Axis((bottom, high), titles, zero=True),
-        curves=[*curves, *lines, *filled],
+        curves=[*curves, *filled],
         labels=[*labels, *names],
         selected=mark,
     )

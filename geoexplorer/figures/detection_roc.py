@@ -190,7 +190,7 @@ def _recovery(found: DetectionROC, sizes: Mapping[str, Any], title: bool, captio
     tried = found.changed.sum(1).tolist()[:count]
     reading = [
         CAUTION,
-        "share of perturbed images of changed class whose natural class is recovered",
+        "of perturbed images whose class changed: how many get the natural one back",
         "runner-up: the second highest class, which takes no curvature",
         "line: 95 % interval, for these images",
     ]

@@ -343,7 +343,7 @@ def _heading(what: str, shared: SharedDirections) -> list[str]:
         f"mean over {counted(shared.points, 'image')}",
         method_words(shared.method, shared.step),
         at_words(shared.at),
-        "own: each image's predicted class",
+        "own: the predicted class",
         *progress_words(shared),
     ]
 

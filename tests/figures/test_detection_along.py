@@ -53,7 +53,7 @@ def test_a_band_of_one_standard_error():
 
 def test_where_the_class_changes():
     figure = along().figure()
-    assert list(trace(figure, "bound 3").x[:2]) == [pytest.approx(0.95)] * 2
+    assert list(trace(figure, "bound 1").x[:2]) == [pytest.approx(0.95)] * 2
     found = areas(figure)
     assert found[class_colour(0)] == [(0, pytest.approx(0.95))]
     assert found[class_colour(1)] == [(pytest.approx(0.95), 3)]
