@@ -55,16 +55,8 @@ def verdict_layers(
     ----------
     found
         What :func:`geoexplorer.detect` gives.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels; 640 by default, and a height that suits the width.
-    font_size
-        In points, for all text.
-    title
-        Whether network, images, probes and step stand above.
-    caption
-        Whether it stands below how the picture is read.
+    theme, width, height, font_size, title, caption
+        As for shared directions.
 
     Raises
     ------

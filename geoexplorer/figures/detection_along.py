@@ -70,16 +70,8 @@ def detection_along_layers(
         that is called and the class that is recovered.
     selected
         A position in ``along.stops`` that is marked.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels; 640 by default, and a height that suits the width.
-    font_size
-        In points, for all text.
-    title
-        Whether network, classes, probes and step stand above.
-    caption
-        Whether it stands below how the picture is read.
+    theme, width, height, font_size, title, caption
+        As for shared directions.
 
     Raises
     ------

@@ -59,16 +59,8 @@ def detection_roc_layers(
         natural class is recovered, by curvature and as the runner-up class.
     score
         Of the view ``"scores"``: ``"curvature"`` or ``"margin"``.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels; 640 by default, and a height that suits the width.
-    font_size
-        In points, for all text.
-    title
-        Whether network, images, perturbation, probes and step stand above.
-    caption
-        Whether it stands below how the picture is read.
+    theme, width, height, font_size, title, caption
+        As for shared directions.
 
     Raises
     ------

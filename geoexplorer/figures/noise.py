@@ -45,16 +45,8 @@ def noise_layers(
     ----------
     found
         What :func:`geoexplorer.noise_sensitivity` gives; the first twelve subspaces are drawn.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels; 640 by default, and a height that suits the width.
-    font_size
-        In points, for all text.
-    title
-        Whether network, images and draws stand above.
-    caption
-        Whether it stands below how the picture is read.
+    theme, width, height, font_size, title, caption
+        As for shared directions.
 
     Raises
     ------

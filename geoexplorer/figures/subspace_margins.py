@@ -59,17 +59,8 @@ def subspace_margins_layers(
         reached in the subspace counts as infinitely far.
     axis
         Of the distances: ``"linear"``, ``"log"``, or None for the one that suits their range.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels. The width is 640 by default, and the height follows from the number of
-        subspaces; 24 are drawn at most.
-    font_size
-        In points, for all text.
-    title
-        Whether network and number of images stand above.
-    caption
-        Whether it stands below how the picture is read.
+    theme, width, height, font_size, title, caption
+        As for shared directions. The height follows from the number of rows, at most 24.
 
     Raises
     ------

@@ -49,17 +49,8 @@ def subspace_shares_layers(
         What :func:`geoexplorer.subspace_shares` gives.
     band
         The two quantiles over the vectors that the line across a bar spans.
-    theme
-        ``"light"`` or ``"dark"``.
-    width, height
-        CSS pixels. The width is 640 by default, and the height follows from the number of kinds;
-        24 are drawn at most.
-    font_size
-        In points, for all text.
-    title
-        Whether network and subspace stand above the bars.
-    caption
-        Whether it says below them how they are read.
+    theme, width, height, font_size, title, caption
+        As for shared directions. The height follows from the number of rows, at most 24.
 
     Raises
     ------
