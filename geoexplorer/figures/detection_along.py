@@ -65,9 +65,9 @@ def detection_along_layers(
     along
         What :func:`geoexplorer.detect_along` gives.
     view
-        ``"score"``: the score against t, with the threshold. ``"terms"``: the term of each class,
-        of which the score is the mean, for the five that matter most. Below both stand the class
-        that is called and the class that is recovered.
+        ``"score"``: the score against t, with the threshold, unless that is NaN. ``"terms"``: the
+        term of each class, of which the score is the mean, for the five that matter most. Below
+        both stand the class that is called and the class that is recovered.
     selected
         A position in ``along.stops`` that is marked.
     theme, width, height, font_size, title, caption
@@ -100,7 +100,10 @@ def _score(
 ) -> Layers:
     stops, score = (values.double().numpy() for values in (along.stops, along.score))
     errors = along.standard_errors.double().numpy()
-    keys = ("above the threshold: called perturbed", "below it: called natural")
+    judged = math.isfinite(along.threshold)
+    keys: tuple[str, ...] = ("above the threshold: called perturbed", "below it: called natural")
+    if not judged:
+        keys = ("score, no threshold yet",)
     reading = ["dotted from bottom to top: the class changes"]
     if np.isfinite(errors).any():
         reading.insert(0, "band: one standard error, from the choice of probes")
@@ -110,8 +113,12 @@ def _score(
     around = np.nan_to_num(errors)
     low, high = _window([score - around, score + around, np.array([along.threshold])], canvas)
     x, y, spread = _crossed(stops, score, errors, along.threshold)
-    above = y >= along.threshold
-    below = y <= along.threshold
+    parts = [
+        (y >= along.threshold, accent(canvas.look), "solid"),
+        (y <= along.threshold, series_colour(0, canvas.look), "dash"),
+    ]
+    if not judged:
+        parts = [(np.isfinite(y), series_colour(0, canvas.look), "solid")]
     texts = [f"t = {number(t)}: {number(value, 4)}" for t, value in zip(x, y, strict=True)]
     curves = [
         Curve(
@@ -119,19 +126,18 @@ def _score(
             low=np.where(part, y - spread, math.nan), high=np.where(part, y + spread, math.nan),
             hover="%{text}", texts=texts,
         )
-        for part, colour, dash, key in (
-            (above, accent(canvas.look), "solid", keys[0]),
-            (below, series_colour(0, canvas.look), "dash", keys[1]),
-        )
+        for (part, colour, dash), key in zip(parts, keys, strict=True)
     ]  # fmt: skip
     across = _across(stops)
     level = (along.threshold, along.threshold)
-    none = np.empty(0)
-    curves.append(Curve(none, none, canvas.look.ink, bound=(across, level)))
-    text, side, spot = canvas.beside(1.0, (f"threshold {number(along.threshold)}", "threshold"))
-    at = across[0] + spot * (across[1] - across[0])
-    said = [Label(at, along.threshold, text, f"top {side}", canvas.look.muted)]
-    mark = _mark(along, selected, curves[:2], (low, high), canvas)
+    mark = _mark(along, selected, curves, (low, high), canvas)
+    said = []
+    if judged:
+        none = np.empty(0)
+        curves.append(Curve(none, none, canvas.look.ink, bound=(across, level)))
+        text, side, spot = canvas.beside(1.0, (f"threshold {number(along.threshold)}", "threshold"))
+        at = across[0] + spot * (across[1] - across[0])
+        said = [Label(at, along.threshold, text, f"top {side}", canvas.look.muted)]
     return _drawn(along, canvas, (low, high), curves, said, mark, SCORE_TITLES)
 
 

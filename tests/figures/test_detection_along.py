@@ -42,6 +42,15 @@ def test_above_and_below_the_threshold_are_told_apart_without_colour():
     assert "threshold 0.25" in words(figure)
 
 
+def test_without_a_threshold_no_verdict_is_drawn():
+    figure = along(threshold=math.nan).figure()
+    assert len(known(trace(figure, "curve 0").y)) == 31
+    assert trace(figure, "curve 0").name.startswith("score, no threshold yet")
+    assert len(known(trace(figure, "curve 1").y)) == 0
+    assert "threshold" not in words(figure)
+    assert "NaN" not in figure.to_json()
+
+
 def test_a_band_of_one_standard_error():
     band = trace(along().figure(), "band 1")
     half = len(band.y) // 2
