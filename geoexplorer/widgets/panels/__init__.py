@@ -7,8 +7,14 @@ A further panel is one more module here, with a subclass of
 from geoexplorer.widgets.panel import Panel
 from geoexplorer.widgets.panels.cross_section import CrossSectionPanel
 from geoexplorer.widgets.panels.curvature import CurvaturePanel
+from geoexplorer.widgets.panels.detection import DetectionPanel
 from geoexplorer.widgets.panels.paths import PathsPanel
 
 __all__ = ["PANELS"]
 
-PANELS: tuple[type[Panel], ...] = (CrossSectionPanel, CurvaturePanel, PathsPanel)
+PANELS: tuple[type[Panel], ...] = (
+    CrossSectionPanel,
+    CurvaturePanel,
+    PathsPanel,
+    DetectionPanel,
+)
