@@ -40,7 +40,7 @@ _ALLOWED = 4  # times as many, before a part is tried again in halves
 # Where a part as short as this has too many corners it is not split.
 _SHORTEST_PART = 2.0**-40
 _SHORTER = 1 / 8  # of a part that has too many
-_COMPARED = 6  # corners of each segment at which program and network are compared, beside others
+_COMPARED = 3  # corners of each segment at which program and network are compared, beside others
 
 
 def prove_segment(

@@ -83,7 +83,9 @@ def _only_the_first(call: Call) -> None:
 def _rearranged(call: Call) -> Affine:
     _only_the_first(call)
     apply = _filled(call)
-    rows = torch.arange(2.0, dtype=torch.float64).reshape(2, *[1] * len(call.taken))
+    given = [value.device for value in call.args if isinstance(value, Tensor)]
+    rows = torch.arange(2.0, dtype=torch.float64, device=given[0] if given else None)
+    rows = rows.reshape(2, *[1] * len(call.taken))
     moved = apply(rows.expand(2, *call.taken).contiguous())
     if not torch.equal(moved, rows.reshape(2, *[1] * (moved.ndim - 1)).expand_as(moved)):
         raise NotPiecewiseLinear(f"{call.name} mixes the images of a batch")
