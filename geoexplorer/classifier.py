@@ -340,10 +340,13 @@ class Classifier:
             )
         return classes.to(torch.int64)
 
-    # Unchecked passes, for the algorithms: images on any device, results on `self.device`.
+    # Unchecked passes, for the algorithms: images on any device, results on `self.device`. Of no
+    # images they give nothing without a call: many networks cannot take an empty batch.
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(n, L)`` of already prepared images, without a graph."""
+        if len(images) == 0:
+            return self._nothing(self.n_classes)
 
         def evaluate(network: nn.Module, chunk: Tensor) -> tuple[Tensor]:
             with torch.no_grad():
@@ -366,6 +369,9 @@ class Classifier:
         tuple of Tensor
             ``(n, L)``, ``(n,)`` and ``(n, C, H, W)``.
         """
+        if len(images) == 0:
+            none = self._nothing
+            return none(self.n_classes), none(), none(*self.input_shape)
 
         def differentiate(network: nn.Module, chunk: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
             with torch.enable_grad():
@@ -384,6 +390,8 @@ class Classifier:
 
         ``classes`` is ``(n, k)``; the gradients are ``(n, k, C, H, W)`` and count as k each.
         """
+        if len(images) == 0:
+            return self._nothing(self.n_classes), self._nothing(classes.shape[1], *self.input_shape)
 
         def differentiate(network: nn.Module, chunk: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
@@ -409,12 +417,12 @@ class Classifier:
         """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns.
 
         The one loop that all passes run in. ``load`` is how many plain forward passes take as
-        much memory as the function does for one row.
+        much memory as the function does for one row. There must be at least one image.
         """
         pieces: list[tuple[Tensor, ...]] = []
         start = 0
         with FullPrecision():
-            while start < len(images) or not pieces:
+            while start < len(images):
                 check_cancelled()
                 allowed = self.chunk_size
                 size = max(1, allowed // load)
@@ -433,6 +441,10 @@ class Classifier:
             torch.cat([column.to(self.device) for column in columns])
             for columns in zip(*pieces, strict=True)
         )
+
+    def _nothing(self, *shape: int) -> Tensor:
+        """What passes give for no images, ``(0, *shape)``."""
+        return torch.empty(0, *shape, device=self.device, dtype=self.dtype)
 
     def _shrink(self, failed: int, error: torch.OutOfMemoryError) -> None:
         """Halve the chunk that was too large, unless another thread has done so already."""

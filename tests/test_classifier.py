@@ -127,6 +127,22 @@ def test_several_devices_share_a_batch(module, images):
     assert seen == [4, 3]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_images_give_nothing_and_never_reach_the_network(dtype):
+    class Views(Linear):
+        def forward(self, x):
+            return self.layer(x.view(x.size(0), -1))  # which no empty batch survives
+
+    clf = make(Views().to(dtype).eval())
+    none = torch.empty(0, *SHAPE)
+    score = clf.forward_gradient(none, lambda logits: logits[:, 0])
+    found = [clf.forward(none), *score, *clf.forward_jacobian(none, torch.empty(0, 2).long())]
+    shapes = [(0, 4), (0, 4), (0,), (0, *SHAPE), (0, 4), (0, 2, *SHAPE)]
+    assert [tuple(each.shape) for each in found] == shapes
+    assert {each.dtype for each in found} == {dtype}
+    assert clf.cost == Cost(forwards=0, gradients=0)
+
+
 def test_out_of_memory_halves_the_chunk(images):
     class Small(Linear):
         def forward(self, x):

@@ -356,6 +356,25 @@ def test_a_boundary_behind_a_plateau_is_found_from_random_directions():
     assert torch.allclose(found.distances, torch.tensor(3.0), rtol=1e-3)
 
 
+class Views(nn.Module):
+    """A ReLU network of the kind that cannot take an empty batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 3))
+
+    def forward(self, x):
+        return self.layers(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("effort", ["interactive", "accurate", "deepfool"])
+def test_networks_that_cannot_take_an_empty_batch(effort):
+    torch.manual_seed(0)
+    clf = gx.Classifier(Views().eval(), input_shape=(1, 8, 8), device="cpu")
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert nearest_boundary(clf, x, effort=effort).converged.all()
+
+
 def test_a_boundary_that_does_not_exist_is_reported():
     class Constant(nn.Module):
         def forward(self, x):
