@@ -465,7 +465,8 @@ def _bound(curve: Curve, canvas: Canvas) -> dict[str, Any]:
         return _trace()
     x, y = curve.bound
     line = {"color": curve.colour, "dash": "dot", "width": canvas.font / 9}
-    return _trace(x=list(x), y=list(y), line=line)
+    # As arrays: a NaN in a list is no JSON, which is how lists go to the page.
+    return _trace(x=np.asarray(x, dtype=float), y=np.asarray(y, dtype=float), line=line)
 
 
 def _selected(label: Label, canvas: Canvas) -> dict[str, Any]:
