@@ -48,9 +48,12 @@ _TINY = 1e-12
 _SMALL_MATRIX = 512  # up to this size a whole smoothed matrix costs no more than its extremes
 _SEARCH_SHARE = 0.7  # of the work, where values are held out
 _FRESH_PRODUCTS = 4  # whose mean gives a held-out value
+# So many more than asked are looked for at either end, but at least so many: which of them are the
+# extreme ones is told by values that are held out.
+_SPARE, _LEAST_SPARE = 0.5, 5
 _MATRICES = 10  # of d x d, held for one point
 # A smoothed value has converged if the other half of the probes agrees to this share of the
-# largest value in size.
+# largest value in size at the same end of the spectrum.
 _AGREEMENT = 0.1
 
 
@@ -63,12 +66,17 @@ class PrincipalCurvatures(Curvature):
     """
 
     # (n, k): ‖G u - κ u‖ for the unit direction u of each value, or a bound of it; for "smoothed"
-    # how far the value that u was found with, in the other half of the probes, lies from this one.
+    # how far the value that u was found with, in the other half of the probes, lies from this one:
+    # the true one tends to lie between the two.
     residuals: Tensor
-    converged: Tensor  # (n, k) bool: whether the residual is small beside the largest value
+    # (n, k) bool: whether the residual is small beside the largest value, for "smoothed" beside
+    # the largest at the same end.
+    converged: Tensor
     asymmetry: Tensor  # (n,): ‖G - Gᵀ‖ / ‖G‖ before G was symmetrised
     directions: Tensor | None  # (n, k, C, H, W), unit tangents, if they were asked for
     dimension: int  # d
+    # (n, k): of each value along its direction, from the probes of "smoothed"; 0 for the others.
+    standard_errors: Tensor | None = None
 
     def direction(self, rank: int) -> Direction:
         """The principal direction of one point that has a rank, as an axis of cross-sections.
@@ -165,7 +173,10 @@ def principal_curvatures(
     -----
     Source: Fawzi et al., CVPR 2018, section 4; the central differences as in the authors' code. The
     smoothed estimate is our own. An extreme value's ``converged`` is True where its residual is
-    below 1e-3 of the largest in size; a smoothed one's where both halves agree to 10 % of it.
+    below 1e-3 of the largest in size; a smoothed one's where both halves agree to 10 % of the
+    largest in size at the same end, the more positive or the more negative half of the spectrum.
+    A smoothed value is that along its direction, known up to ``standard_errors``; as far as the
+    direction itself is not quite found, the most extreme curvature is beyond it.
 
     Examples
     --------
@@ -259,6 +270,7 @@ class _Part:
     converged: Tensor  # (n, k)
     asymmetry: Tensor  # (n,)
     directions: Tensor | None  # (n, k, d)
+    errors: Tensor | None = None  # (n, k); None is 0
 
 
 class _Found:
@@ -268,6 +280,7 @@ class _Found:
         self._measurement = measurement
         self._values = measurement.unknown(count)
         self._residuals = measurement.unknown(count)
+        self._errors = measurement.unknown(count)
         self._converged = torch.zeros_like(self._values, dtype=torch.bool)
         self._asymmetry = measurement.unknown()
         d = measurement.clf.dimension
@@ -277,6 +290,7 @@ class _Found:
         rows = part.rows
         self._values[rows] = part.values.cpu()
         self._residuals[rows] = part.residuals.cpu()
+        self._errors[rows] = 0.0 if part.errors is None else part.errors.cpu()
         self._converged[rows] = part.converged.cpu()
         self._asymmetry[rows] = part.asymmetry.cpu()
         if self._directions is not None and part.directions is not None:
@@ -292,6 +306,7 @@ class _Found:
             asymmetry=self._asymmetry.clone(),
             directions=None if directions is None else directions.reshape(shape).clone(),
             dimension=self._measurement.clf.dimension,
+            standard_errors=self._errors.clone(),
             provenance=self._measurement.recorder.provenance(),
             progress=progress,
             **self._measurement.facts(),
@@ -308,17 +323,23 @@ def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Steps:
         return
     noisy = measurement.method == "smoothed"
     search_share = _SEARCH_SHARE if noisy else 1.0
+    sought = m
+    if noisy:
+        sought = min(m + max(_LEAST_SPARE, round(_SPARE * m)), operators.dimension // 2)
     extremes = None
-    for so_far in extreme_steps(operators, m, measurement.generator(), noisy=noisy):
+    for so_far in extreme_steps(operators, sought, measurement.generator(), noisy=noisy):
         extremes = so_far
-        yield search_share * extremes.fraction, _part_of(rows, operators, extremes)
+        yield search_share * extremes.fraction, _part_of(rows, operators, extremes.ends(m))
     if noisy and extremes is not None:
         # Fresh probes, the same ones however long the search was.
         fresh = operators.measured_by(measurement.hessians(measurement.level_sets(rows), stream=1))
-        yield 1.0, _part_of(rows, operators, _held_out(fresh, extremes))
+        held_out, errors = _held_out(fresh, extremes, m)
+        yield 1.0, _part_of(rows, operators, held_out, errors)
 
 
-def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Part:
+def _part_of(
+    rows: Tensor, operators: ShapeOperators, extremes: Extremes, errors: Tensor | None = None
+) -> _Part:
     return _Part(
         rows=rows,
         values=extremes.values,
@@ -326,25 +347,48 @@ def _part_of(rows: Tensor, operators: ShapeOperators, extremes: Extremes) -> _Pa
         converged=extremes.converged,
         asymmetry=extremes.asymmetry,
         directions=operators.lift(extremes.vectors),
+        errors=errors,
     )
 
 
-def _held_out(operators: ShapeOperators, found: Extremes) -> Extremes:
-    """The values of the same directions by probes that had no part in finding them."""
-    vectors = found.vectors
-    products = [operators.apply(vectors) for _ in range(_FRESH_PRODUCTS)]
-    values = (vectors * torch.stack(products).mean(0)).sum(2)
-    return _compared(values, found.values, vectors, found.asymmetry)
+def _held_out(operators: ShapeOperators, found: Extremes, m: int) -> tuple[Extremes, Tensor]:
+    """Values of the same directions by probes that had no part in finding them, and their errors.
+
+    The search favours directions in which its noise happens to be large, so that the extreme ones
+    are chosen anew: the m largest and the m smallest of the new values.
+    """
+    drawn = [operators.along(found.vectors) for _ in range(_FRESH_PRODUCTS)]
+    values = torch.stack([each for each, _ in drawn]).mean(0)
+    errors = torch.stack([each for _, each in drawn]).square().sum(0).sqrt() / len(drawn)
+    return _compared(values, errors, found, m)
 
 
-def _compared(values: Tensor, found: Tensor, vectors: Tensor, asymmetry: Tensor) -> Extremes:
-    """Held-out values, descending, beside those their vectors were found with."""
+def _compared(
+    values: Tensor, errors: Tensor, found: Extremes, m: int | None
+) -> tuple[Extremes, Tensor]:
+    """Held-out values beside those found, all or m at either end, descending; and their errors."""
     order = values.argsort(dim=1, descending=True)
-    values, found = values.gather(1, order), found.gather(1, order)
-    vectors = vectors.gather(1, order[..., None].expand_as(vectors))
-    residuals = (found - values).abs()
-    converged = residuals <= _AGREEMENT * values.abs().amax(1, keepdim=True)
-    return Extremes(values, vectors, residuals, converged, asymmetry, 1.0)
+    if m is not None:
+        order = torch.cat([order[:, :m], order[:, -m:]], dim=1)
+    values, errors = values.gather(1, order), errors.gather(1, order)
+    residuals = (found.values.gather(1, order) - values).abs()
+    middle = (values.shape[1] + 1) // 2
+    sizes = values.abs()
+    largest = torch.cat(
+        [end.amax(1, keepdim=True).expand_as(end) for end in (sizes[:, :middle], sizes[:, middle:])
+         if end.shape[1]], dim=1,
+    )  # fmt: skip
+    # What is nothing beside the largest of all has no digits to agree in.
+    least = TOLERANCE * sizes.amax(1, keepdim=True)
+    held_out = Extremes(
+        values=values,
+        vectors=found.vectors.gather(1, order[..., None].expand(-1, -1, found.vectors.shape[2])),
+        residuals=residuals,
+        converged=residuals <= torch.maximum(_AGREEMENT * largest, least),
+        asymmetry=found.asymmetry,
+        fraction=1.0,
+    )
+    return held_out, errors
 
 
 def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Steps:
@@ -389,11 +433,28 @@ def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> St
     jobs.check_cancelled()
     operators = ShapeOperators(measurement.hessians(sets[regular]), halves.gradients[regular])
     first, asymmetry = symmetrised(operators.restricted(halves.first[regular]))
-    second, _ = symmetrised(operators.restricted(halves.second[regular]))
-    found, vectors = eigenpairs(first, k)
+    other_half = operators.restricted(halves.second[regular])
+    second, _ = symmetrised(other_half)
+    found, vectors = eigenpairs(first)
     with FullPrecision():
         values = ((vectors @ second) * vectors).sum(2)
-    yield 1.0, _part_of(rows, operators, _compared(values, found, vectors, asymmetry))
+        errors = _noise_along(other_half, vectors)
+    extremes = Extremes(values=found, vectors=vectors, residuals=found, converged=found,
+                        asymmetry=asymmetry, fraction=1.0)  # fmt: skip
+    yield 1.0, _part_of(rows, operators, *_compared(values, errors, extremes, k))
+
+
+def _noise_along(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Standard errors ``(n, k)`` of vᵀ A v for an estimate A of a symmetric matrix. Source: own.
+
+    A is the sum of p (H p + ε)ᵀ over the orthonormal probes p, with noise ε in each. The error of
+    vᵀ A v is the sum of (pᵀ v) (εᵀ v), and what A lacks in symmetry shows about how large it is:
+    (A - Aᵀ) v holds each εᵀ v along p, which vᵀ p takes 1/d of, squared, and as much again of all
+    ε, so that the error is rather too large than too small.
+    """
+    leftover = vectors @ (matrices - matrices.transpose(1, 2))
+    errors: Tensor = leftover.norm(dim=2) / vectors.shape[2] ** 0.5
+    return errors
 
 
 def _block_size(measurement: Measurement, by_matrix: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,7 @@ class NormalCurvature(Curvature):
 
     directions: Tensor  # (n, m, C, H, W): unit tangents, what was given without its normal part
     direction_names: tuple[str, ...]  # (m,)
+    standard_errors: Tensor  # (n, m), from the probes of "smoothed"; 0 for the other methods
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class CurvatureByStep(Curvature):
     steps: tuple[float, ...]  # (s,), ascending
     directions: Tensor  # (n, m, C, H, W), unit tangents
     direction_names: tuple[str, ...]  # (m,)
+    standard_errors: Tensor  # (n, m, s), from the probes of "smoothed"; 0 for the other methods
 
 
 Directions = Tensor | Direction | Sequence[Direction]
@@ -100,7 +103,8 @@ def normal_curvature(
         ``"secant"`` where the boundary has turned by more than 45 degrees, or the step is too short
         for the rounding of the logits. ``"smoothed"`` is an
         estimate that changes with the seed and with the directions asked together, which share
-        their probes. The last result of :func:`normal_curvature_steps` says how all were made.
+        their probes. The last result of :func:`normal_curvature_steps` has the
+        ``standard_errors`` of that, and says how all were made.
 
     Raises
     ------
@@ -151,13 +155,14 @@ def normal_curvature_steps(
 
     def results() -> Iterator[NormalCurvature]:
         news = News()
-        for fraction, values in along.steps(measurement.step):
+        for fraction, values, errors in along.steps(measurement.step):
             if not news.due(fraction):
                 continue
             yield NormalCurvature(
                 values=values.clone(),
                 directions=along.tangents,
                 direction_names=names,
+                standard_errors=errors.clone(),
                 provenance=measurement.recorder.provenance(),
                 progress=_progress(fraction),
                 **measurement.facts(),
@@ -231,12 +236,13 @@ def curvature_by_step_steps(
     )  # fmt: skip
     along = _Along(measurement, vectors)
     known = measurement.unknown(len(names), len(lengths))
+    errors = known.clone()
 
     def results() -> Iterator[CurvatureByStep]:
         news = News()
         for done, index in enumerate(reversed(range(len(lengths)))):
-            for part, values in along.steps(lengths[index]):
-                known[:, :, index] = values
+            for part, *found in along.steps(lengths[index]):
+                known[:, :, index], errors[:, :, index] = found
                 fraction = (done + part) / len(lengths)
                 if not news.due(fraction):
                     continue
@@ -245,6 +251,7 @@ def curvature_by_step_steps(
                     steps=lengths,
                     directions=along.tangents,
                     direction_names=names,
+                    standard_errors=errors.clone(),
                     provenance=measurement.recorder.provenance(),
                     progress=_progress(fraction),
                     **measurement.facts(),
@@ -267,11 +274,11 @@ class _Along:
         shape = (*self._tangents.shape[:2], *self._measurement.clf.input_shape)
         return self._tangents.reshape(shape).clone()
 
-    def steps(self, step: float) -> Iterator[tuple[float, Tensor]]:
-        """The share done, and the curvatures ``(n, m)`` with a step h, filled in as they come."""
+    def steps(self, step: float) -> Iterator[tuple[float, Tensor, Tensor]]:
+        """The share done, the curvatures ``(n, m)`` with a step h, filled in, and their errors."""
         measurement = replace(self._measurement, step=step)
         m = self._directions.shape[1]
-        values = measurement.unknown(m)
+        values, errors = measurement.unknown(m), measurement.unknown(m)
         done, count = 0, len(measurement.rows)
         for block in measurement.blocks_along(_DIRECTIONS_TOGETHER):
             rows, operators = measurement.shape_operators(block)
@@ -280,23 +287,25 @@ class _Along:
                 coordinates = operators.coordinates(given[:, part].to(operators.like))
                 coordinates = coordinates / coordinates.norm(dim=2, keepdim=True)
                 self._tangents[rows, part] = operators.lift(coordinates).cpu()
-                values[rows, part] = _curvatures(measurement, rows, operators, coordinates).cpu()
-                yield min((done + len(block) * part.stop / m) / count, 1.0), values
+                found = _curvatures(measurement, rows, operators, coordinates)
+                values[rows, part], errors[rows, part] = (each.cpu() for each in found)
+                yield min((done + len(block) * part.stop / m) / count, 1.0), values, errors
             done += len(block)
 
 
 def _curvatures(
     measurement: Measurement, rows: Tensor, operators: ShapeOperators, coordinates: Tensor
-) -> Tensor:
-    """κ ``(n, m)`` along unit tangents with the given coordinates."""
+) -> tuple[Tensor, Tensor]:
+    """κ ``(n, m)`` along unit tangents with the given coordinates, and their standard errors."""
     if measurement.method == "secant":
-        return secant_curvatures(
+        values = secant_curvatures(
             measurement.level_sets(rows),
             operators.normals * operators.norms[:, None],
             operators.lift(coordinates),
             measurement.step,
         )
-    return (coordinates * operators.apply(coordinates)).sum(2)
+        return values, torch.where(values.isnan(), math.nan, torch.zeros_like(values))
+    return operators.along(coordinates)
 
 
 def _read(

@@ -104,6 +104,11 @@ class Hessians(ABC):
     def products(self, vectors: Tensor) -> Tensor:
         """H v, ``(n, m, d)``, for m vectors at each point, ``(n, m, d)``, of unit length."""
 
+    def along(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """vᵀ H v, ``(n, m)``, and the standard error of each, 0 where nothing is drawn."""
+        values = (vectors * self.products(vectors)).sum(2)
+        return values, torch.zeros_like(values)
+
 
 class ExactHessians(Hessians):
     """By differentiating twice; the smooth pieces are all that it sees of a network with kinks."""
@@ -206,6 +211,13 @@ class ShapeOperators:
             return coordinates
         products = self._hessians.products(self.lift(coordinates))
         return _scaled(self.coordinates(products), self.norms)
+
+    def along(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """κ = uᵀ G u along m unit tangents at each point, ``(n, m)``, and their standard errors."""
+        if self.count == 0:
+            return coordinates[..., 0], coordinates[..., 0]
+        values, errors = self._hessians.along(self.lift(coordinates))
+        return values / self.norms[:, None], errors / self.norms[:, None]
 
     def lift(self, coordinates: Tensor) -> Tensor:
         """Tangent vectors ``(n, m, d)`` with coordinates ``(n, m, d - 1)``."""

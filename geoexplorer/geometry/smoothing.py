@@ -60,26 +60,57 @@ class SmoothedHessians(Hessians):
         parts = slices(vectors.shape[1], min(_TOGETHER, vectors.shape[2]))
         return torch.cat([self._products(vectors[:, part]) for part in parts], dim=1)
 
+    def along(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """vᵀ H_σ v, ``(n, m)``, and the standard error of each.
+
+        A product is a least-squares fit of the changes of ∇F to the coefficients g, and what the
+        fit leaves of them gives the error (White, Econometrica 1980, with m of the degrees of
+        freedom spent): 0 where F is quadratic.
+        """
+        parts = slices(vectors.shape[1], min(_TOGETHER // 2, vectors.shape[2]))
+        values, errors = zip(*(self._along(vectors[:, part]) for part in parts), strict=True)
+        return torch.cat(values, dim=1), torch.cat(errors, dim=1)
+
+    def _along(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        basis = orthonormal(vectors)
+        weights = inner(vectors, basis)  # of each basis vector in a direction
+        samples = [
+            (g, inner(change, vectors) / (4 * self.sigma)) for g, change in self._samples(basis)
+        ]
+        g = torch.cat([each for each, _ in samples]).expand(len(vectors), -1, -1)
+        changes = torch.cat([each for _, each in samples], dim=1)  # (n, pairs, m)
+        pairs = changes.shape[1]
+        fitted = combined(g, combined(g.transpose(1, 2), changes)) / pairs
+        shares = inner(g, weights)
+        values = (shares * changes).mean(1)
+        freedom = max(1, pairs - basis.shape[1])
+        left = (shares * (changes - fitted)).square().sum(1) / (pairs * freedom)
+        return values, left.sqrt()
+
     def _products(self, vectors: Tensor) -> Tensor:
         basis = orthonormal(vectors)
-        return combined(inner(vectors, basis), self._of_orthonormal(basis))
+        total = torch.zeros_like(basis)
+        pairs = 0
+        for g, change in self._samples(basis):
+            total += combined(g.T.expand(len(basis), -1, -1), change)
+            pairs += len(g)
+        return combined(inner(vectors, basis), total / (4 * self.sigma * pairs))
 
-    def _of_orthonormal(self, vectors: Tensor) -> Tensor:
-        n, m, _ = vectors.shape
+    def _samples(self, basis: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Coefficients g ``(p, m)`` along a basis, and 4σ times how ∇F changes, ``(n, p, d)``."""
+        n, m, _ = basis.shape
         pairs = max(_LEAST_PAIRS, m, _FOR_FEW // m)
-        coefficients = self._coefficients(pairs, m).to(vectors)
-        total = torch.zeros_like(vectors)
+        coefficients = self._coefficients(pairs, m).to(basis)
         for part in slices(pairs, self._pairs_at_once):
             g = coefficients[part]
-            along = combined(g.expand(n, -1, -1), vectors)
+            along = combined(g.expand(n, -1, -1), basis)
             w = self._drawn(len(g))
-            w = w - combined(inner(w, vectors), vectors)
+            w = w - combined(inner(w, basis), basis)
             change = torch.zeros_like(along)
             for sign in (1.0, -1.0):
                 offsets = self.sigma * (along + sign * w)
                 change += self.sets.gradients(offsets) - self.sets.gradients(-offsets)
-            total += combined(g.T.expand(n, -1, -1), change)
-        return total / (4 * self.sigma * pairs)
+            yield g, change
 
     @property
     def _pairs_at_once(self) -> int:

@@ -223,7 +223,7 @@ def _joined(
     """The curvatures at all points, NaN where they are not known yet."""
     count = len(points)
     joined: dict[str, Any] = {}
-    for name in ("values", "residuals", "converged", "asymmetry"):
+    for name in ("values", "residuals", "converged", "asymmetry", "standard_errors"):
         value = getattr(new, name)
         nothing = value.new_full(
             (count, *value.shape[1:]), False if name == "converged" else math.nan

@@ -83,6 +83,7 @@ def by_step(count=1, *, directions=1, **fields):
         "steps": STEPS,
         "directions": torch.zeros(count, directions, 1, 8, 8),
         "direction_names": names,
+        "standard_errors": torch.zeros(count, directions, len(STEPS)),
     }
     return CurvatureByStep(**{**facts(count), **known, **fields})
 
@@ -92,7 +93,8 @@ def normal(count=1, *, values=(1.5, 0.0, -0.5, 0.25), **fields):
     known = torch.tensor(values) * (1.0 + torch.arange(count))[:, None]
     names = tuple(DIRECTIONS[index % 4] + "'" * (index // 4) for index in range(len(values)))
     directions = torch.zeros(count, len(values), 1, 8, 8)
-    own = {"values": known, "directions": directions, "direction_names": names}
+    own = {"values": known, "directions": directions, "direction_names": names,
+           "standard_errors": torch.zeros_like(known)}  # fmt: skip
     return NormalCurvature(**{**facts(count), **own, **fields})
 
 

@@ -906,6 +906,121 @@ class TestCurvatureByStep:
         )
 
 
+class TestSmoothedEstimates:
+    """What the probes of "smoothed" leave open, and what is said about it."""
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_some_are_the_ends_of_all(self, seed):
+        clf, b = untrained(10, seed)
+        everything = principal_curvatures(clf, b)
+        for k in (1, 5, 20):
+            found = principal_curvatures(clf, b, k)
+            for name in ("values", "residuals", "standard_errors"):
+                whole = getattr(everything, name)
+                ends = torch.cat([whole[:, :k], whole[:, -k:]], dim=1)
+                assert torch.equal(getattr(found, name), ends)
+
+    @pytest.mark.parametrize("shape", [(1, 10, 30), (1, 24, 24)])
+    def test_values_on_the_wrong_side_of_zero_have_not_converged(self, shape):
+        """Two slight creases outward among forty inward: what there is below zero drowns."""
+        clf, b = folded(shape, [1.0] * 40 + [-0.1] * 2)
+        found = principal_curvatures(clf, b, 5, method="smoothed", step=1.0)
+        smallest = found.values[0, -5:]
+        assert (smallest.diff() <= 0).all()
+        assert not (found.converged[0, -5:] & (smallest > 0.02)).any()
+
+    def test_agreement_is_judged_at_each_end_by_itself(self):
+        clf = gx.load_classifier("digits-cnn", device="cpu")
+        b = gx.nearest_boundary(clf, gx.load_images("digits", split="test").images[:4])
+        found = principal_curvatures(clf, b, step=0.00345)
+        top, bottom = found.values[:, :32], found.values[:, 32:]
+        sizes = torch.cat(
+            [end.abs().amax(1, keepdim=True).expand_as(end) for end in (top, bottom)], dim=1
+        )
+        assert not found.converged[found.residuals > 0.11 * sizes].any()
+        assert found.converged[found.residuals < 0.09 * sizes].all()
+
+    @pytest.mark.parametrize(("side", "k"), [(10, None), (24, 3)])
+    def test_errors_are_about_as_large_as_they_are_said_to_be(self, side, k):
+        """Against the same directions' curvatures by forty times as many probes."""
+        clf, b = untrained(side, 0)
+        found = principal_curvatures(clf, b, k, method="smoothed", directions=True)
+        ends = [0, 1, 2, -3, -2, -1]
+        runs = [
+            normal_curvature(clf, b, found.directions[:, ends], method="smoothed", seed=seed)
+            for seed in range(1, 41)
+        ]
+        errors = found.values[:, ends] - torch.stack(runs).mean(0)
+        share = (errors / found.standard_errors[:, ends]).square().mean().sqrt()
+        assert 0.3 < share < 2.0
+
+    def test_errors_of_curvatures_along_directions(self):
+        clf, b = untrained(10, 0)
+        runs = [
+            normal_curvature_result(clf, b, gaussian(4, 3, 10, 10), method="smoothed", seed=seed)
+            for seed in range(20)
+        ]
+        scatter = torch.stack([run.values for run in runs]).var(0).mean().sqrt()
+        said = torch.stack([run.standard_errors for run in runs]).square().mean().sqrt()
+        assert 0.6 < float(scatter / said) < 1.5
+
+    def test_there_is_no_error_where_nothing_is_left_open(self, smooth):
+        module, own = QUADRATICS["general"]
+        clf, b = on_surface(module, own)
+        along = gaussian(4, *SHAPE)
+        largest = principal_curvatures(clf, b).values.abs().max()
+        for method in METHODS:
+            found = principal_curvatures(clf, b, method=method)
+            assert found.standard_errors.max() <= 1e-9 * largest
+            found = normal_curvature_result(clf, b, along, method=method)
+            assert found.standard_errors.max() <= 1e-9 * largest
+        found = normal_curvature_result(clf, b, along, method="secant", step=0.01)
+        assert (found.standard_errors == 0).all()
+        by_step = curvature_by_step(clf, b, along, steps=[0.1, 0.2], method="smoothed")
+        assert by_step.standard_errors.shape == by_step.values.shape
+        assert by_step.standard_errors.max() <= 1e-9 * largest
+
+
+def untrained(side, seed):
+    """An untrained network with kinks, at the boundary points of two random images."""
+    torch.manual_seed(seed)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(8 * (side // 2) ** 2, 10),
+    ).eval()  # fmt: skip
+    clf = gx.Classifier(module, input_shape=(3, side, side), device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    return clf, gx.nearest_boundary(clf, torch.rand(2, 3, side, side, generator=generator))
+
+
+class Folded(nn.Module):
+    """F = <n, x> + sum of slopes_i max(<w_i, x>, 0): creases that all meet in the origin."""
+
+    def __init__(self, shape, slopes):
+        super().__init__()
+        columns = torch.linalg.qr(gaussian(math.prod(shape), len(slopes) + 1)).Q
+        self.normal, self.folds = columns[:, :1], columns[:, 1:]
+        self.slopes = torch.tensor(slopes, dtype=torch.float64)
+
+    def forward(self, images):
+        x = images.flatten(1).double()
+        margin = (x @ self.normal)[:, 0] + torch.relu(x @ self.folds) @ self.slopes
+        return torch.stack([margin / 2, -margin / 2], dim=1)
+
+
+def folded(shape, slopes):
+    module = Folded(shape, slopes)
+    clf = gx.Classifier(module.eval(), input_shape=shape, device="cpu", dtype=torch.float64)
+    normal = (module.normal[:, 0] + module.folds @ module.slopes / 2).reshape(1, *shape)
+    normal = normal / normal.norm()
+    ones = torch.ones(1, dtype=torch.float64)
+    return clf, gx.BoundaryPoints(
+        images=normal, points=0 * normal, perturbations=-normal, distances=ones,
+        own=torch.tensor([0]), other=torch.tensor([1]), normals=normal, alignment=ones,
+        residual=0 * ones, converged=torch.tensor([True]),
+    )  # fmt: skip
+
+
 class TestNetworks:
     def test_all_methods_agree_without_kinks(self, smooth):
         """At a step of 0.03. How far they drift with a longer one is the network's own affair."""
