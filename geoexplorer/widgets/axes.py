@@ -13,9 +13,10 @@ from torch import Tensor
 
 from geoexplorer.geometry import directions
 from geoexplorer.geometry.directions import Direction
-from geoexplorer.widgets.curvatures import METHODS, SPECTRA, Measure, spectrum_steps
+from geoexplorer.widgets.curvatures import METHODS, POINTS, SPECTRA, Measure, spectrum_steps
 from geoexplorer.widgets.session import Session, View, label_of
 from geoexplorer.widgets.state import nearest_words, require_keys, require_one_of
+from geoexplorer.widgets.subspaces import Sharing, basis_steps, shared_code
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["KINDS", "Axis", "AxisTrait", "Found", "Kind", "tensor_code"]
@@ -274,6 +275,21 @@ def _measure(p: Mapping[str, Any]) -> Measure:
     return Measure(p["method"], p["step"], p["spectrum"])
 
 
+def _shared(session: Session, view: View, p: Mapping[str, Any]) -> Generator[Delivery, None, Found]:
+    basis = yield from basis_steps(session, view, _sharing(p))
+    return Found(basis.shared.direction(p["rank"]))
+
+
+def _shared_code(session: Session, view: View, p: Mapping[str, Any], name: str) -> Written:
+    lines = shared_code(session, view.subject, _sharing(p), points=f"{name}_points",
+                        shared=f"{name}_shared")  # fmt: skip
+    return Written((*lines, f"{name} = {name}_shared.direction({p['rank']})"))
+
+
+def _sharing(p: Mapping[str, Any]) -> Sharing:
+    return Sharing(p["images"], p["point"])
+
+
 def _saved(session: Session, _view: View, p: Mapping[str, Any]) -> Direction:
     return directions.given(_saved_vector(session, p), p["name"])
 
@@ -302,15 +318,17 @@ def _require_like(name: str, default: Any, value: Any, where: str) -> None:
                 f"{where} must be a whole number: 1 is the most positive, -1 the most negative "
                 f"curvature; got {value!r}"
             )
-    elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{where} must be a whole number, 0 or more, got {value!r}")
+    else:
+        least = 1 if name == "images" else 0
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{where} must be a whole number, {least} or more, got {value!r}")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_WORDS = {"method": METHODS, "spectrum": SPECTRA}
+_WORDS = {"method": METHODS, "spectrum": SPECTRA, "point": tuple(POINTS)}
 
 KINDS: dict[str, Kind] = {
     "nearest boundary": Kind(
@@ -336,6 +354,11 @@ KINDS: dict[str, Kind] = {
         _principal_code,
         {"rank": -1, "method": "auto", "step": None, "spectrum": "auto"},
         at_boundary=True,
+    ),
+    "shared direction": Kind(
+        _shared,
+        _shared_code,
+        {"rank": 1, "images": None, "point": "nearest"},
     ),
     "loss gradient": Kind(
         _at_once(lambda s, view, p: directions.loss_gradient(view.clf, view.x)),

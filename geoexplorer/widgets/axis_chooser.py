@@ -49,7 +49,7 @@ class AxisChooser:
             "name": ipywidgets.Dropdown(options=[("none yet", "")]),
             "rank": ipywidgets.Dropdown(options=_ranks(EXTREMES)),
         }
-        self.scale = ipywidgets.HTML()  # how a principal direction is measured, if specially
+        self.scale = ipywidgets.HTML()  # how curvature is measured, if specially
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random direction")
         self._title = title
         self.label = ipywidgets.HTML()
@@ -169,6 +169,10 @@ def _scale_words(parameters: Mapping[str, Any]) -> str:
     words = [] if parameters.get("method", "auto") == "auto" else [parameters["method"]]
     if parameters.get("step") is not None:
         words.append(f"h = {parameters['step']:.3g}")
+    if parameters.get("images") is not None:
+        words.append(f"over {parameters['images']} images")
+    if parameters.get("point", "nearest") != "nearest":
+        words.append(f"at {parameters['point']} points")
     return ", ".join(words).replace("_", " ")
 
 

@@ -12,6 +12,7 @@ from geoexplorer.widgets.detections import Probing
 from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
+from geoexplorer.widgets.subspaces import RHO_SEED, Sharing, beside_name, shared_code
 
 __all__ = [
     "curvature_script",
@@ -19,6 +20,7 @@ __all__ = [
     "path_script",
     "principal_name",
     "section_script",
+    "shared_script",
 ]
 
 
@@ -223,6 +225,67 @@ def detection_script(
             f"along = along.judged(natural.threshold_at({rate}))",
         ]
     drawn = _arguments(figure_options)
+    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+
+
+def shared_script(
+    session: Session,
+    view: View,
+    sharing: Sharing,
+    kind: str,
+    *,
+    some_dropped: bool,
+    figure_options: Mapping[str, Any],
+) -> str:
+    """A script that finds shared directions and draws a view of them.
+
+    Parameters
+    ----------
+    session, view, sharing
+        Over which images, and how.
+    kind
+        ``"values"``, ``"rho"``, ``"directions"``, ``"shares"``, ``"noise"`` or ``"margins"``.
+    some_dropped
+        Whether the boundary was not reached from some of the held-out images.
+    figure_options
+        Of the figure.
+    """
+    d, count = view.clf.dimension, sharing.count(session, view.subject)
+    m, whole = sharing.dimension(d), sharing.found(d) is None
+    body = shared_code(session, view.subject, sharing, points="several", shared="shared")
+    shown = "shared"
+    if kind not in ("values", "directions"):
+        body.append(f"held_out = several[{count}:]")
+        body += ["held_out = held_out[held_out.converged]"] if some_dropped else []
+        shown = "found"
+    if kind in ("noise", "margins"):
+        subspaces = ["curved", "beside"]
+        body.append(f"curved = shared.curved({m})")
+        if whole:
+            subspaces[1] = f"shared.flat({m})"
+        else:
+            body += [
+                f"drawn = gx.Subspace.random(clf.input_shape, {m}).basis",
+                "beside = gx.Subspace.spanned(",
+                f"    drawn - curved.project(drawn), {beside_name(m)!r}",
+                ")",
+            ]
+        if kind == "margins":
+            subspaces += [f"gx.Subspace.random(clf.input_shape, {m})"] if whole else []
+            subspaces.append("*gx.dct_diagonal(clf.input_shape)")
+        body.append(f"subspaces = [{', '.join(subspaces)}]")
+    body += {
+        "rho": [
+            f"found = gx.relative_curvature(clf, held_out, shared.directions, seed={RHO_SEED})"
+        ],
+        "shares": [f"found = gx.subspace_shares(clf, shared.curved({m}), held_out)"],
+        "noise": ["found = gx.noise_sensitivity(clf, held_out.images, subspaces)"],
+        "margins": ["found = gx.subspace_margins(clf, held_out.images, subspaces)"],
+    }.get(kind, [])
+    options = {name: repr(value) for name, value in figure_options.items()}
+    if "class_names" in options:
+        options["class_names"] = "clf.class_names"
+    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
     return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
 
 

@@ -186,6 +186,49 @@ TERMS = {
         "and then connected, as in the paper.",
         "w / ‖w‖ · mean ‖x‖,  w ~ N(0, I)",
     ),
+    "shared direction": (
+        "A direction along which the boundary is curved for many images at once: an eigenvector of "
+        "the mean of their shape operators. Its value is the mean curvature along it; 1 is the "
+        "most positive, −1 the most negative one.",
+        "Ḡ u<sub>i</sub> = κ̄<sub>i</sub> u<sub>i</sub>,  Ḡ = (1/N) Σ G(z<sub>j</sub>)",
+    ),
+    "relative curvature": (
+        "How curved the boundary is along a direction, over how curved it is along random ones, at "
+        "images that had no part in finding the direction. Far above 1, the direction is shared by "
+        "them too.",
+        "ρ<sub>i</sub>(z) = |u<sub>i</sub>ᵀ G<sub>z</sub> u<sub>i</sub>| / "
+        "E<sub>v</sub>|vᵀ G<sub>z</sub> v|",
+    ),
+    "held-out images": (
+        "The first N images of the set give the directions, and the N that follow have no part in "
+        "them. What is said of the directions is measured at these held-out ones.",
+        "u<sub>i</sub> from x<sub>1</sub>, …, x<sub>N</sub>;  tried at x<sub>N+1</sub>, …, "
+        "x<sub>2N</sub>",
+    ),
+    "curved subspace": (
+        "The span S of the m shared directions with the largest mean curvature, of either sign. "
+        "The flat subspace is the span of the m with the smallest, known where all d directions "
+        "are measured.",
+        "S = span{u<sub>i</sub> : |κ̄<sub>i</sub>| among the m largest}",
+    ),
+    "share": (
+        "How much of a vector lies in a subspace: 1 if it lies in it, 0 if at right angles to it. "
+        "The paper found that perturbations lie in the curved subspace far more than random "
+        "vectors do.",
+        "‖P<sub>S</sub> r‖ / ‖r‖;  √(m/d) for random vectors",
+    ),
+    "noise in a subspace": (
+        "Random noise of a given norm is added to each held-out image, drawn from the curved, the "
+        "flat or the whole space. Where noise of equal norm changes the class more often, the "
+        "network is more sensitive.",
+        "P(argmax f(x + ε v) ≠ argmax f(x)),  v ∈ S uniform, ‖v‖ = 1",
+    ),
+    "margin in a subspace": (
+        "How far the boundary is when the perturbation must lie in a subspace: the median over the "
+        "held-out images. Compare subspaces of equal dimension; DCT blocks go from coarse patterns "
+        "to fine ones.",
+        "min ‖r‖  such that  r ∈ S,  argmax f(x + r) ≠ own",
+    ),
     "not a defence": (
         "Scores of this kind tell images that were perturbed by somebody who does not know of "
         "them. A detector built on the same view was broken by attacks that did, with 93 to 100 % "

@@ -32,6 +32,7 @@ from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = [
+    "RHO_SEED",
     "Basis",
     "Sharing",
     "basis_steps",
@@ -47,6 +48,7 @@ __all__ = [
 # Dimensions up to which all directions are measured, so that the flattest ones are known too.
 _ALL_AT_ONCE = 512
 _SEARCHED_FOR = 20  # directions otherwise
+RHO_SEED = 1  # other probes than those that the directions were found with
 _IMAGES, _FEW_IMAGES = 30, 10  # in the mean, by default: where all are measured, and otherwise
 _CURVED = 6  # the curved subspace has a dimension of d over this, by default
 # Gradients at a point that a search takes about, by the method; and those of a relative curvature.
@@ -140,7 +142,7 @@ class Basis:
 
 def beside_name(m: int) -> str:
     """What a random subspace in place of the flat one is called."""
-    return f"random, orthogonal to it, {m} dimensions"
+    return f"random ⟂ curved, {m} dimensions"
 
 
 def basis_steps(
@@ -222,7 +224,8 @@ def rho_steps(
     points = basis.held_out
 
     def measured(part: Tensor) -> Iterator[RelativeCurvature]:
-        return relative_curvature_steps(clf, points[part], basis.shared.directions)
+        directions = basis.shared.directions
+        return relative_curvature_steps(clf, points[part], directions, seed=RHO_SEED)
 
     one = max(1, _PIXELS // clf.dimension) if clf.device.type == "cpu" else _IMAGES_TOGETHER
     parts = points.converged.nonzero()[:, 0].split(one)

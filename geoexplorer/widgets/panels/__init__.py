@@ -9,6 +9,7 @@ from geoexplorer.widgets.panels.cross_section import CrossSectionPanel
 from geoexplorer.widgets.panels.curvature import CurvaturePanel
 from geoexplorer.widgets.panels.detection import DetectionPanel
 from geoexplorer.widgets.panels.paths import PathsPanel
+from geoexplorer.widgets.panels.shared import SharedDirectionsPanel
 
 __all__ = ["PANELS"]
 
@@ -16,5 +17,6 @@ PANELS: tuple[type[Panel], ...] = (
     CrossSectionPanel,
     CurvaturePanel,
     PathsPanel,
+    SharedDirectionsPanel,
     DetectionPanel,
 )
