@@ -55,7 +55,7 @@ _LINE = 1.3
 _KEPT = 15.0  # lines of text: the height of the plot that a caption leaves where it is given
 _LEFT, _RIGHT = 5.8, 1.2  # in lines of text
 _SHAPE, _LOWEST, _HIGHEST = 0.58, 9.0, 28.0  # height of the plot
-_KEY = 40  # pixels that plotly's key takes beside its text
+_KEY = 45  # pixels that plotly's key takes beside its text
 _BAND = 0.22
 
 
