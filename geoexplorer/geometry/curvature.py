@@ -23,6 +23,7 @@ from geoexplorer.geometry.directions import Direction, given
 from geoexplorer.geometry.measurement import (
     Curvature,
     Measurement,
+    Steps,
     news,
     require_points,
     with_normal,
@@ -236,7 +237,7 @@ def principal_curvatures_steps(
 
 def _measure(
     measurement: Measurement, k: int | None, directions: bool
-) -> Iterator[PrincipalCurvatures]:
+) -> Steps[PrincipalCurvatures]:
     d = measurement.clf.dimension
     found = _Found(measurement, d - 1 if k is None else 2 * k, directions)
     smoothed = measurement.method == "smoothed"
@@ -255,9 +256,9 @@ def _measure(
             share = (done + fraction * len(rows)) / len(measurement.rows)
             if share < 1.0:
                 message = f"curvatures, {done} of {len(measurement.rows)} points"
-                yield found.result(Progress(share, message))
+                yield Progress(share, message), found.result
         done += len(rows)
-    yield found.result(Progress())
+    yield Progress(), found.result
 
 
 @dataclass(frozen=True)
@@ -313,10 +314,10 @@ class _Found:
         )
 
 
-Steps = Iterator[tuple[float, _Part | None]]
+Parts = Iterator[tuple[float, _Part | None]]
 
 
-def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Steps:
+def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Parts:
     """The extreme values from products alone."""
     rows, operators = measurement.shape_operators(rows)
     if len(rows) == 0:
@@ -391,7 +392,7 @@ def _compared(
     return held_out, errors
 
 
-def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Steps:
+def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Parts:
     """All values, from matrices of products."""
     rows, operators = measurement.shape_operators(rows)
     if len(rows) == 0:
@@ -418,7 +419,7 @@ def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> 
     yield 1.0, _Part(rows, values, residuals, converged, asymmetry, lifted)
 
 
-def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> Steps:
+def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> Parts:
     """Directions from one half of the probes, values from the other."""
     sets = measurement.level_sets(rows)
     halves = None

@@ -14,7 +14,7 @@ from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.boundary import BoundaryPoints
-from geoexplorer.geometry.measurement import Curvature, Measurement, news
+from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.spectra import quadrature_steps
 from geoexplorer.jobs import Progress
@@ -220,7 +220,7 @@ def curvature_density_steps(
     return measurement.recorder.watch(news(_densities(measurement, probes, order)))
 
 
-def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
+def _means(measurement: Measurement, probes: int) -> Steps[MeanCurvature]:
     values, errors = measurement.unknown(), measurement.unknown()
     probes = min(probes, measurement.clf.dimension - 1)
     done = 0
@@ -246,9 +246,9 @@ def _means(measurement: Measurement, probes: int) -> Iterator[MeanCurvature]:
                 left = 1 - drawn / operators.dimension
                 errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
             share = done + len(block) * drawn / probes
-            yield result(measurement.progress("mean curvature", share))
+            yield measurement.progress("mean curvature", share), result
         done += len(block)
-    yield result(Progress())
+    yield Progress(), result
 
 
 def _sampled_steps(
@@ -263,7 +263,7 @@ def _sampled_steps(
         yield sampled
 
 
-def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[CurvatureDensity]:
+def _densities(measurement: Measurement, probes: int, order: int) -> Steps[CurvatureDensity]:
     dimension = measurement.clf.dimension - 1
     nodes = measurement.unknown(probes * min(order, dimension))
     weights, noise = torch.full_like(nodes, math.nan), measurement.unknown()
@@ -291,9 +291,9 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Iterator[Cu
             known = found.shape[1]
             nodes[rows, :known], weights[rows, :known] = found.cpu(), shares.cpu()
             share = done + len(block) * fraction
-            yield result(measurement.progress("curvature density", share))
+            yield measurement.progress("curvature density", share), result
         done += len(block)
-    yield result(Progress())
+    yield Progress(), result
 
 
 def _noise(operators: ShapeOperators, generator: torch.Generator) -> Tensor:

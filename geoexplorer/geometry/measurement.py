@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeVar
@@ -25,13 +25,14 @@ from geoexplorer.geometry.operators import (
     default_step,
 )
 from geoexplorer.geometry.smoothing import SmoothedHessians
-from geoexplorer.jobs import HasProgress, News, Progress
+from geoexplorer.jobs import News, Progress
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = [
     "METHODS",
     "Curvature",
     "Measurement",
+    "Steps",
     "news",
     "require_points",
     "require_step",
@@ -211,13 +212,17 @@ class Measurement:
         }
 
 
-R = TypeVar("R", bound=HasProgress)
+R = TypeVar("R")
 
 
-def news(steps: Iterator[R]) -> Iterator[R]:
-    """Those of the steps that are worth a look."""
+Steps = Iterator[tuple[Progress, Callable[[Progress], R]]]
+"""How far the work has come, and what makes a result of it."""
+
+
+def news(steps: Steps[R]) -> Iterator[R]:
+    """Results at those of the steps that are worth a look; no others are made."""
     shown = News()
-    return (result for result in steps if shown.due(result.progress.fraction))
+    return (result(progress) for progress, result in steps if shown.due(progress.fraction))
 
 
 def with_normal(gradients: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import random_block, slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.mean_shape import tangent_products
-from geoexplorer.geometry.measurement import Curvature, Measurement, news, require_points
+from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news, require_points
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.jobs import Progress
 
@@ -117,7 +117,7 @@ def relative_curvature_steps(
     return measurement.recorder.watch(news(_steps(measurement, vectors, probes)))
 
 
-def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Iterator[RelativeCurvature]:
+def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[RelativeCurvature]:
     along = measurement.unknown(len(vectors))
     typical, errors = measurement.unknown(), measurement.unknown()
     done = 0
@@ -145,8 +145,8 @@ def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Iterator[R
             errors[rows] = (sizes.var(1) / probes).sqrt().cpu()
             along[rows] = _forms(operators, vectors).cpu()
         done += len(block)
-        yield result(measurement.progress("relative curvature", done))
-    yield result(Progress())
+        yield measurement.progress("relative curvature", done), result
+    yield Progress(), result
 
 
 def _forms(operators: ShapeOperators, vectors: Tensor) -> Tensor:

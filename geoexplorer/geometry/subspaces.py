@@ -23,7 +23,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction, given
 from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.geometry.mean_shape import MeanMatrix, MeanShapeOperator, mean_matrix_steps
-from geoexplorer.geometry.measurement import Measurement, news, require_points
+from geoexplorer.geometry.measurement import Measurement, Steps, news, require_points
 from geoexplorer.geometry.relative_curvature import relative_curvature
 from geoexplorer.geometry.spectra import TOLERANCE, eigenpairs, extreme_steps, symmetrised
 from geoexplorer.jobs import Progress
@@ -258,7 +258,7 @@ def shared_directions_steps(
     return measurement.recorder.watch(news(steps(measurement, d if m is None else m)))
 
 
-def _by_matrix(measurement: Measurement, m: int) -> Iterator[SharedDirections]:
+def _by_matrix(measurement: Measurement, m: int) -> Steps[SharedDirections]:
     """From all of Ḡ; while d is small also from the mean over the points done so far."""
     live = measurement.clf.dimension <= _SMALL_MATRIX
     found = _Found(measurement, m)
@@ -270,13 +270,13 @@ def _by_matrix(measurement: Measurement, m: int) -> Iterator[SharedDirections]:
             found.take_matrices(mean)
             shown = mean.points
         if fraction < 1.0:
-            yield found.unfinished(fraction)
+            yield found.unfinished(fraction), found.result
     if mean is not None:
         found.take_matrices(mean)
-    yield found.result(Progress())
+    yield Progress(), found.result
 
 
-def _by_products(measurement: Measurement, m: int) -> Iterator[SharedDirections]:
+def _by_products(measurement: Measurement, m: int) -> Steps[SharedDirections]:
     """From products alone, by a search for the extremes at both ends."""
     found = _Found(measurement, m)
     noisy = measurement.method == "smoothed"
@@ -291,12 +291,12 @@ def _by_products(measurement: Measurement, m: int) -> Iterator[SharedDirections]
                 float(extremes.asymmetry[0]), operator.points,
             )  # fmt: skip
             if share * extremes.fraction < 1.0:
-                yield found.unfinished(share * extremes.fraction)
+                yield found.unfinished(share * extremes.fraction), found.result
         if noisy:
             fresh = MeanShapeOperator(measurement, fresh=True)
             products = torch.stack([fresh.apply(vectors[None])[0] for _ in range(_FRESH_PRODUCTS)])
             found.take_held_out(vectors, values, (vectors * products.mean(0)).sum(1))
-    yield found.result(Progress())
+    yield Progress(), found.result
 
 
 class _Found:
@@ -351,10 +351,11 @@ class _Found:
         converged = residuals <= TOLERANCE * values.abs().max()
         self.take(vectors, values, residuals, converged, self._asymmetry, self._points)
 
-    def unfinished(self, fraction: float) -> SharedDirections:
-        """The result with a share of the work done."""
-        done = fraction * len(self._measurement.rows)
-        return self.result(self._measurement.progress("shared directions", done))
+    def unfinished(self, fraction: float) -> Progress:
+        """With a share of the work done."""
+        return self._measurement.progress(
+            "shared directions", fraction * len(self._measurement.rows)
+        )
 
     def result(self, progress: Progress) -> SharedDirections:
         measurement = self._measurement

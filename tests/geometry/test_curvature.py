@@ -31,6 +31,7 @@ from geoexplorer import (
 )
 from geoexplorer.geometry import directions as named
 from geoexplorer.geometry.operators import default_step
+from geoexplorer.results import Recorder
 from tests import analytic
 from tests.analytic import boundary_at, classifier
 
@@ -1291,6 +1292,18 @@ class TestSteps:
         clf, b = slow
         positional, options = arguments(b)
         assert len(list(steps(clf, b, *positional, **options))) >= 2
+
+    @pytest.mark.parametrize("name", STEPS)
+    def test_no_result_is_made_that_is_not_shown(self, slow, name, monkeypatch):
+        """It is as large as all points together, and steps get more with every point."""
+        steps, _, arguments = STEPS[name]
+        clf, b = slow
+        positional, options = arguments(b)
+        monkeypatch.setattr(jobs, "_LEAST_NEWS", 0.4)
+        made = []
+        provenance = Recorder.provenance
+        monkeypatch.setattr(Recorder, "provenance", lambda self: made.append(1) or provenance(self))
+        assert len(list(steps(clf, b, *positional, **options))) == len(made)
 
     @pytest.mark.parametrize("name", STEPS)
     def test_cancel(self, slow, name):
