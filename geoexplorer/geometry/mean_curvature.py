@@ -240,9 +240,10 @@ def _means(measurement: Measurement, probes: int) -> Steps[MeanCurvature]:
         for sampled in _sampled_steps(operators, probes, measurement.generator()):
             drawn = sampled.shape[1]
             values[rows] = sampled.mean(1).cpu()
-            if drawn > 1 and len(rows):
-                # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
-                # finite population without putting back.
+            # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
+            # finite population without putting back: a whole frame gives the mean itself.
+            errors[rows] = 0.0
+            if drawn < operators.dimension:
                 left = 1 - drawn / operators.dimension
                 errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
             share = done + len(block) * drawn / probes

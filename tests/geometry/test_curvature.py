@@ -690,6 +690,13 @@ class TestMeanCurvature:
         assert torch.allclose(found.values, truth, rtol=1e-8)
         assert found.standard_errors.max() <= 1e-6
 
+    def test_one_tangent_in_two_dimensions_is_all_there_is(self):
+        module = analytic.Ball(torch.zeros(1, 1, 2), 2.0)
+        clf, b = on_surface(module)
+        found = mean_curvature(clf, b)
+        assert torch.allclose(found.values, torch.full((3,), -0.5).double())
+        assert torch.equal(found.standard_errors, torch.zeros(3).double())
+
     def test_where_all_directions_bend_alike_there_is_no_noise(self):
         clf, b = on_surface(BALL)
         found = mean_curvature(clf, b, probes=2)
