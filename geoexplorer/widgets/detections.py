@@ -6,13 +6,9 @@ be seen as it comes, and what was interrupted goes on from there.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,14 +18,13 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
 from geoexplorer.geometry.detection_along import DetectionAlong, detect_along_steps
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
-from geoexplorer.jobs import Progress, TimeLeft
-from geoexplorer.results import Result
 from geoexplorer.widgets.curvatures import (
     Measure,
     announced,
     images_averaged,
     points_of_many_steps,
 )
+from geoexplorer.widgets.parts import in_parts, joined
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
 
@@ -57,9 +52,6 @@ _SCALES = 3  # perturbed images for each natural one in an ROC
 # What a pass among many takes, in passes of a single image; and a gradient, in passes.
 _AMONG_MANY, _GRADIENT = 0.4, 3
 _SEARCH = 100  # and the search for a boundary point
-_DRAWING_SECONDS = 0.3
-
-R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -117,8 +109,8 @@ def along_steps(
     def measured(part: Tensor) -> Iterator[DetectionAlong]:
         return detect_along_steps(view.clf, points, STOPS[part], **probing.options())
 
-    def joined(known: DetectionAlong, new: DetectionAlong) -> DetectionAlong:
-        both = _joined(known, new, 0)
+    def in_order(known: DetectionAlong, new: DetectionAlong) -> DetectionAlong:
+        both = joined(known, new, 0)
         return both[both.stops.argsort()]
 
     coarse, rest = STOPS[::_COARSE], len(STOPS)
@@ -126,8 +118,8 @@ def along_steps(
     parts = [torch.arange(rest)[::_COARSE], *fine.split(max(_FEWEST, len(coarse)))]
     seconds = seconds_an_image(view.subject, probing)
     return (
-        yield from _in_parts(
-            session, key, "scores across the boundary", parts, measured, joined, show,
+        yield from in_parts(
+            session, key, "scores across the boundary", parts, measured, in_order, show,
             known=lambda found: len(found.stops), seconds=seconds,
         )
     )  # fmt: skip
@@ -152,9 +144,9 @@ def natural_steps(
 
     parts = torch.arange(count).split(_together(clf))
     return (
-        yield from _in_parts(
+        yield from in_parts(
             session, key, f"threshold from {count} natural images", parts, measured,
-            lambda known, new: _joined(known, new, 0), show,
+            lambda known, new: joined(known, new, 0), show,
             known=lambda found: len(found.score), seconds=seconds,
         )
     )  # fmt: skip
@@ -185,66 +177,12 @@ def roc_steps(
 
     parts = points.converged.nonzero()[:, 0].split(_together(clf))
     return (
-        yield from _in_parts(
+        yield from in_parts(
             session, key, what, parts, measured,
-            lambda known, new: _joined(known, new, -1), show,
+            lambda known, new: joined(known, new, -1), show,
             known=lambda found: len(found.own), seconds=(1 + _SCALES) * seconds,
         )
     )  # fmt: skip
-
-
-def _in_parts(
-    session: Session,
-    key: tuple[Any, ...],
-    what: str,
-    parts: Sequence[Tensor],
-    measured: Callable[[Tensor], Iterator[R]],
-    joined: Callable[[R, R], R],
-    show: Callable[[R], None],
-    *,
-    known: Callable[[R], int],
-    seconds: float,
-) -> Generator[Delivery, None, R]:
-    """The result of all parts, going on from what is remembered of it."""
-    found: R | None = session.results.get(key)
-    done, total = 0 if found is None else known(found), sum(map(len, parts))
-    if done < total:
-        yield from announced(session, what, seconds * (total - done))
-    clock, drawn, end = TimeLeft(), -math.inf, 0
-    for part in parts:
-        end += len(part)
-        if end <= done:
-            continue
-        result: R | None = None
-        for result in measured(part):
-            share = (end - len(part) * (1 - result.progress.fraction)) / total
-            progress = Progress(share, what)
-            yield partial(session.report, progress, clock.describe(progress))
-        assert result is not None  # there is at least one step
-        found = result if found is None else joined(found, result)
-        share = end / total
-        found = replace(found, progress=Progress() if end == total else Progress(share, what))
-        session.results.put(key, found)
-        if end < total and time.monotonic() - drawn > _DRAWING_SECONDS:
-            yield partial(show, found)
-            drawn = time.monotonic()
-    assert found is not None  # there is at least one part
-    return found
-
-
-def _joined(known: R, new: R, dimension: int) -> R:
-    """Both, one after the other along a dimension of every tensor."""
-    tensors: dict[str, Any] = {
-        item.name: torch.cat([value, getattr(new, item.name)], dimension)
-        for item in dataclasses.fields(known)
-        if isinstance(value := getattr(known, item.name), Tensor)
-    }
-    provenance = replace(
-        new.provenance,
-        cost=known.provenance.cost + new.provenance.cost,
-        seconds=known.provenance.seconds + new.provenance.seconds,
-    )
-    return replace(new, **tensors, provenance=provenance)
 
 
 def _together(clf: Classifier) -> int:

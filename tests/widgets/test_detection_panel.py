@@ -11,7 +11,7 @@ import torch
 
 import geoexplorer as gx
 from geoexplorer.geometry.detection_roc import DetectionROC
-from geoexplorer.widgets import curvatures, detections
+from geoexplorer.widgets import curvatures, detections, parts
 from geoexplorer.widgets.detection_controls import OVER_IMAGES, SHOWS
 from geoexplorer.widgets.explorer import Explorer
 from tests.widgets.test_code import run_script
@@ -150,7 +150,7 @@ def test_moving_the_slider_computes_nothing(opened, monkeypatch):
 def test_the_way_is_seen_coarse_then_fine_and_the_threshold_is_on_its_way(
     open_explorer, monkeypatch
 ):
-    monkeypatch.setattr(detections, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "_DRAWING_SECONDS", 0.0)
     explorer = open_explorer()
     panel = explorer.panels["detection"]
     seen, draw = [], panel._draw
@@ -176,7 +176,7 @@ def test_the_way_is_seen_coarse_then_fine_and_the_threshold_is_on_its_way(
 
 def test_the_roc_grows_image_by_image(opened, monkeypatch):
     panel, seen = opened.panel, []
-    monkeypatch.setattr(detections, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "_DRAWING_SECONDS", 0.0)
     draw = panel._draw
     monkeypatch.setattr(panel, "_draw", lambda: (seen.append(panel.result()), draw()))
     panel.choice.images = 100
