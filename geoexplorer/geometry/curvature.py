@@ -20,6 +20,7 @@ from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction, given
+from geoexplorer.geometry.matrices import LARGEST_MATRIX, by_matrix
 from geoexplorer.geometry.measurement import (
     Curvature,
     Measurement,
@@ -43,10 +44,8 @@ from geoexplorer.jobs import Progress
 
 __all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_steps"]
 
-_LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
 _BEFORE_EIGENVALUES = 0.9  # share of the work that is done when a matrix is complete
 _TINY = 1e-12
-_SMALL_MATRIX = 512  # up to this size a whole smoothed matrix costs no more than its extremes
 _SEARCH_SHARE = 0.7  # of the work, where values are held out
 _FRESH_PRODUCTS = 4  # whose mean gives a held-out value
 # So many more than asked are looked for at either end, but at least so many: which of them are the
@@ -222,9 +221,9 @@ def principal_curvatures_steps(
         if d < 3:
             raise ValueError(f"k must be None where the input space has {d} dimensions, got {k!r}")
         k = require_whole("k", k, 1, (d - 1) // 2)
-    elif d > _LARGEST_MATRIX:
+    elif d > LARGEST_MATRIX:
         raise ValueError(
-            f"k must be a number of extreme curvatures where d is above {_LARGEST_MATRIX}, here "
+            f"k must be a number of extreme curvatures where d is above {LARGEST_MATRIX}, here "
             f"{d}: a matrix of all would not fit. curvature_density estimates how all of them are "
             "distributed"
         )
@@ -240,13 +239,11 @@ def _measure(
 ) -> Steps[PrincipalCurvatures]:
     d = measurement.clf.dimension
     found = _Found(measurement, d - 1 if k is None else 2 * k, directions)
-    smoothed = measurement.method == "smoothed"
-    by_products = k is not None and not (smoothed and d <= _SMALL_MATRIX)
     done = 0
-    for rows in measurement.blocks(_block_size(measurement, not by_products)):
-        if k is not None and by_products:
+    for rows in measurement.blocks(_block_size(measurement, k)):
+        if k is not None and not by_matrix(d, k, measurement.method):
             steps = _extremes_steps(measurement, rows, k)
-        elif smoothed:
+        elif measurement.method == "smoothed":
             steps = _smoothed_steps(measurement, rows, k)
         else:
             steps = _spectra_steps(measurement, rows, directions)
@@ -458,10 +455,8 @@ def _noise_along(matrices: Tensor, vectors: Tensor) -> Tensor:
     return errors
 
 
-def _block_size(measurement: Measurement, by_matrix: bool) -> int:
+def _block_size(measurement: Measurement, k: int | None) -> int:
     """Points that are worked on together."""
-    d, memory = measurement.clf.dimension, measurement.clf.memory
-    item = torch.finfo(measurement.clf.dtype).bits // 8
-    if by_matrix:
-        return int(min(memory // (_MATRICES * d * d * item), 4096 // d))
-    return int(min(memory // (2 * ROOM * d * item), 64))
+    if k is None or by_matrix(measurement.clf.dimension, k, measurement.method):
+        return measurement.fitting_matrices(_MATRICES)
+    return min(measurement.fitting(2 * ROOM), 64)

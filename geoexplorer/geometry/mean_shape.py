@@ -106,8 +106,7 @@ def mean_matrix_steps(measurement: Measurement) -> Iterator[tuple[float, MeanMat
     The matrices are overwritten by the next step.
     """
     clf, count = measurement.clf, len(measurement.rows)
-    item = torch.finfo(clf.dtype).bits // 8
-    together = min(clf.memory // (_MATRICES * clf.dimension**2 * item), 4096 // clf.dimension)
+    together = measurement.fitting_matrices(_MATRICES)
     halves = 1
     if measurement.method == "smoothed":
         halves, together = 2, min(together, max(1, count // _PARTS))

@@ -16,6 +16,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.kinks import has_kinks
+from geoexplorer.geometry.matrices import LARGEST_MATRIX
 from geoexplorer.geometry.operators import (
     CentralDifferences,
     ExactHessians,
@@ -184,9 +185,17 @@ class Measurement:
 
     def blocks_along(self, directions: int) -> list[Tensor]:
         """The rows in parts for which so many directions at each point fit into memory."""
+        return self.blocks(min(self.fitting(_VECTORS * directions), _POINTS_TOGETHER))
+
+    def fitting(self, vectors: int) -> int:
+        """Points for each of which so many vectors of the input's size fit into memory."""
         item = torch.finfo(self.clf.dtype).bits // 8
-        each = _VECTORS * directions * self.clf.dimension * item
-        return self.blocks(min(self.clf.memory // each, _POINTS_TOGETHER))
+        return int(self.clf.memory // (vectors * self.clf.dimension * item))
+
+    def fitting_matrices(self, count: int) -> int:
+        """Points for each of which so many d x d matrices fit into memory."""
+        d = self.clf.dimension
+        return min(self.fitting(count * d), LARGEST_MATRIX // d)
 
     def progress(self, doing: str, done: float) -> Progress:
         """Of a result that is not final, with so many of the points done."""

@@ -22,6 +22,7 @@ from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import Direction, given
 from geoexplorer.geometry.linear_subspace import Subspace
+from geoexplorer.geometry.matrices import LARGEST_MATRIX, matrix_is_quick
 from geoexplorer.geometry.mean_shape import MeanMatrix, MeanShapeOperator, mean_matrix_steps
 from geoexplorer.geometry.measurement import Measurement, Steps, news, require_points
 from geoexplorer.geometry.relative_curvature import relative_curvature
@@ -31,8 +32,6 @@ from geoexplorer.results import Result
 
 __all__ = ["SharedDirections", "shared_directions", "shared_directions_steps"]
 
-_LARGEST_MATRIX = 4096  # most dimensions of the input space for which a matrix is made
-_SMALL_MATRIX = 512  # up to this size a matrix costs no more than a search
 # From this share of the dimensions on a matrix takes fewer products than a search.
 _MANY = 1 / 32
 _SEARCH_SHARE = 0.8  # of the work, where values are held out
@@ -243,12 +242,12 @@ def shared_directions_steps(
     d = clf.dimension
     if m is not None:
         m = require_whole("m", m, 1, d)
-    elif d > _LARGEST_MATRIX:
+    elif d > LARGEST_MATRIX:
         raise ValueError(
-            f"m must be a number of directions where d is above {_LARGEST_MATRIX}, here {d}: a "
+            f"m must be a number of directions where d is above {LARGEST_MATRIX}, here {d}: a "
             "matrix of all would not fit"
         )
-    by_matrix = d <= _LARGEST_MATRIX and (m is None or d <= _SMALL_MATRIX or m >= _MANY * d)
+    by_matrix = d <= LARGEST_MATRIX and (m is None or matrix_is_quick(d) or m >= _MANY * d)
     if not by_matrix and m is not None:
         m = require_whole("m", m, 1, d // 2)
     measurement = Measurement.begin(
@@ -260,7 +259,7 @@ def shared_directions_steps(
 
 def _by_matrix(measurement: Measurement, m: int) -> Steps[SharedDirections]:
     """From all of Ḡ; while d is small also from the mean over the points done so far."""
-    live = measurement.clf.dimension <= _SMALL_MATRIX
+    live = matrix_is_quick(measurement.clf.dimension)
     found = _Found(measurement, m)
     mean: MeanMatrix | None = None
     shown = 0

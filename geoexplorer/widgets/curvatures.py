@@ -15,6 +15,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
 from geoexplorer.geometry.curvature import PrincipalCurvatures, principal_curvatures_steps
 from geoexplorer.geometry.kinks import has_kinks
+from geoexplorer.geometry.matrices import LARGEST_MATRIX, by_matrix, matrix_is_quick
 from geoexplorer.geometry.measurement import METHODS as MEASURED
 from geoexplorer.geometry.measurement import step_by_default
 from geoexplorer.jobs import Progress, TimeLeft
@@ -42,8 +43,6 @@ POINTS = {"nearest": "interactive", "DeepFool's": "deepfool"}
 METHODS = ("auto", *MEASURED)
 SPECTRA = ("auto", "extreme", "all")
 EXTREMES = 10  # at either end
-_ALL_AT_ONCE = 512  # dimensions up to which all curvatures come as fast as some
-_LARGEST = 4096  # above, a matrix of all would not fit
 # Between two drawings of what is not complete.
 _DRAWING_SECONDS = 0.3
 # Gradients that a search for extreme curvatures takes about, by the method.
@@ -75,9 +74,11 @@ class Measure:
 
     def count(self, dimension: int) -> int | None:
         """The k of ``principal_curvatures``: of the extreme ones at either end, None for all."""
-        whole = dimension <= _ALL_AT_ONCE if self.spectrum == "auto" else self.spectrum == "all"
+        whole = self.spectrum == "all"
+        if self.spectrum == "auto":  # all of them, where they come as fast as some
+            whole = matrix_is_quick(dimension)
         extremes = min(EXTREMES, (dimension - 1) // 2)
-        return None if extremes == 0 or (whole and dimension <= _LARGEST) else extremes
+        return None if extremes == 0 or (whole and dimension <= LARGEST_MATRIX) else extremes
 
     def options(self, dimension: int, *, directions: bool = True) -> dict[str, Any]:
         """What ``principal_curvatures`` is called with, but for its defaults."""
@@ -106,12 +107,12 @@ def seconds_needed(subject: Subject, measure: Measure) -> float:
     """About how long the principal curvatures of one point will take."""
     clf = subject.clf
     d, count, method = clf.dimension, measure.count(clf.dimension), measure.taken(clf)
-    by_matrix = count is None or (method == "smoothed" and d <= _ALL_AT_ONCE)
-    if by_matrix:
+    matrix = by_matrix(d, count, method)
+    if matrix:
         gradients = max(4 * d, _LEAST_PROBES) if method == "smoothed" else 2 * d
     else:
         gradients = min(_SEARCHED[method], 4 * d)
-    eigenvalues = _EIGENVALUES * d**3 if by_matrix else 0.0
+    eigenvalues = _EIGENVALUES * d**3 if matrix else 0.0
     return gradients * _GRADIENT * subject.seconds + eigenvalues
 
 
