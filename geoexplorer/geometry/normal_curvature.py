@@ -100,8 +100,10 @@ def normal_curvature(
     -------
     Tensor
         ``(n, m)``, in 1 / l2 unit of pixel values. NaN where no boundary was reached, and for
-        ``"secant"`` where the boundary has turned by more than 45 degrees, or the step is too short
-        for the rounding of the logits. ``"smoothed"`` is an
+        ``"secant"`` where the boundary beside z is farther than h from the tangent plane, or the
+        step is too short for the rounding of the logits, which are computed in float64 where the
+        network can be. A secant is the curvature of the parabola through z and the boundary at
+        ±h: that at z in the limit of a short step. ``"smoothed"`` is an
         estimate that changes with the seed and with the directions asked together, which share
         their probes. The last result of :func:`normal_curvature_steps` has the
         ``standard_errors`` of that, and says how all were made.

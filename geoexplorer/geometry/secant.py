@@ -2,15 +2,19 @@
 
 At z + s v the boundary lies off the tangent plane by t n with t = -½ κ s² to leading order. So the
 offsets at s = ±h, found by bisection along the normal, give κ without any derivative but n: an
-independent check of what differentiates, for any classifier. Source: own.
+independent check of what differentiates, for any classifier. They are of the order of h², so that
+a network in float32 would hide them in its rounding: the bisection runs on a copy in float64.
+Source: own.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoexplorer.classifier import difference
 from geoexplorer.geometry.operators import LevelSets
@@ -19,54 +23,119 @@ __all__ = ["secant_curvatures"]
 
 # The offset is looked for within this share of h, then within twice as much, up to h itself.
 _FIRST_REACH, _WIDENINGS = 1 / 64, 7
-# Rounding errors of a logit and of a pixel; and the share of κ, or κ, from which on they hide it.
-_ROUNDINGS, _HIDDEN, _HIDDEN_FLAT = 4.0, 0.5, 0.1
+_FINEST = 1e-7  # of κ times the width of the bounds, to which the bisection goes
+# Roundings of a logit and of a pixel at least; and the share of κ, or κ times the width of the
+# bounds, from which on they hide it.
+_ROUNDINGS, _HIDDEN, _HIDDEN_FLAT = 4.0, 0.1, 0.01
+# Directions in which the noise of the logits is looked for, and how far, in sizes of a pixel.
+_TRIALS, _APART = 8, 8 * torch.finfo(torch.float32).eps
 
 
 def secant_curvatures(sets: LevelSets, gradients: Tensor, tangents: Tensor, step: float) -> Tensor:
     """κ, ``(n, m)``, along unit tangents ``(n, m, d)``; NaN where it cannot be told.
 
-    The boundary is looked for no farther from the tangent plane than h: beyond, it has turned by
-    more than 45 degrees, and one number does not describe it. Where h is so short that rounding
-    may be as large as the boundary's offset, nothing is measured either.
+    It is that of the parabola through z and the boundary beside it at ±h. The boundary is looked
+    for no farther from the tangent plane than h: beyond, the chords from z to it rise by more than
+    45 degrees, and one number does not describe it. Where h is so short that rounding
+    may be a tenth of κ, or 0.01 over the width of the bounds if that is more, nothing is measured.
     """
+    if tangents.numel() == 0:
+        return tangents[..., 0]
+    levels = _Levels(sets)
     slopes = gradients.norm(dim=1, keepdim=True)
     normals = gradients / slopes
-    ahead = _offsets(sets, normals, step * tangents, step)
-    behind = _offsets(sets, normals, -step * tangents, step)
-    curvatures = -(ahead + behind) / step**2
-    sizes = sets.clf.forward(sets.images).abs().amax(1, keepdim=True)
-    pixels = sets.points.square().mean(1, keepdim=True).sqrt()
-    rounding = _ROUNDINGS * torch.finfo(sizes.dtype).eps * (sizes / slopes + pixels)
-    hidden = 2 * rounding / step**2 > (_HIDDEN * curvatures.abs()).clamp_min(_HIDDEN_FLAT)
-    return torch.where(hidden, math.nan, curvatures)
+    offsets = [_offsets(levels, normals, side * tangents, step) for side in (step, -step)]
+    curvatures = -(offsets[0] + offsets[1]) / step**2
+    told = (_HIDDEN * curvatures.abs()).clamp_min(_HIDDEN_FLAT / levels.width)
+    error = 2 * levels.rounding(slopes) / slopes / step**2
+    return torch.where(error > told, math.nan, curvatures).to(tangents)
 
 
-def _offsets(sets: LevelSets, normals: Tensor, places: Tensor, step: float) -> Tensor:
+class _Levels:
+    """F at points displaced from several z, in float64 where the network can."""
+
+    def __init__(self, sets: LevelSets) -> None:
+        self._sets = sets
+        self._exact = True
+        try:
+            logits = self._logits(sets.images.double())
+            self._exact = logits.dtype == torch.float64
+        except (RuntimeError, TypeError):  # made for float32 alone, or on a device that is
+            self._exact = False
+        self._points = sets.points.double() if self._exact else sets.points
+
+    @property
+    def width(self) -> float:
+        """Of the bounds: curvature is measured in its inverse."""
+        low, high = self._sets.clf.bounds
+        return high - low
+
+    def at(self, offsets: Tensor) -> Tensor:
+        """F ``(n, m)`` at the points displaced by ``(n, m, d)``."""
+        sets, (n, m, _) = self._sets, offsets.shape
+        images = self._points[:, None] + offsets.to(self._points)
+        logits = self._logits(images.reshape(n * m, *sets.clf.input_shape))
+        own, other = sets.own.repeat_interleave(m), sets.other.repeat_interleave(m)
+        return difference(logits, own, other).reshape(n, m)
+
+    def rounding(self, slopes: Tensor) -> Tensor:
+        """By how much F may be wrong, ``(n, 1)``: in theory, or as it shows if that is more.
+
+        What a network does between pixels and logits is not known: it may compute in float32 in
+        between. So F is compared at places so near to each other that all else is linear there.
+        """
+        points = self._points
+        pixels = points.square().mean(1, keepdim=True).sqrt()
+        drawn = torch.randn(_TRIALS, points.shape[1], generator=torch.Generator().manual_seed(0))
+        apart = _APART * pixels[..., None] * drawn.to(points)
+        here = self.at(torch.zeros_like(apart[:, :1]))
+        shown = (self.at(apart) + self.at(-apart) - 2 * here).abs().amax(1, keepdim=True)
+        logits = self._logits(self._points.reshape_as(self._sets.images))
+        eps = torch.finfo(points.dtype).eps
+        theory = _ROUNDINGS * eps * (logits.abs().amax(1, keepdim=True) + pixels * slopes)
+        return torch.maximum(theory, shown)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        clf = self._sets.clf
+        if not self._exact or clf.dtype == torch.float64:
+            return clf.forward(images)
+
+        def evaluate(network: nn.Module, _rounded: Tensor, exact: Tensor) -> tuple[Tensor]:
+            with torch.no_grad():
+                return (_in_float64(network)(exact),)
+
+        (logits,) = clf.in_chunks(evaluate, images, images, load=2)
+        clf.count(forwards=len(images))
+        return logits
+
+
+_copies: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+
+
+def _in_float64(network: nn.Module) -> nn.Module:
+    if network not in _copies:
+        _copies[network] = copy.deepcopy(network).double()
+    return _copies[network]
+
+
+def _offsets(levels: _Levels, normals: Tensor, places: Tensor, step: float) -> Tensor:
     """t ``(n, m)`` at which F(z + place + t n) = F(z), within the first bracket that holds one."""
-    level = _levels(sets, torch.zeros_like(places[:, :1]))
+    level = levels.at(torch.zeros_like(places[:, :1]))
 
-    def levels(t: Tensor) -> Tensor:
-        return _levels(sets, places + t[..., None] * normals[:, None]) - level
+    def above(t: Tensor) -> Tensor:
+        return levels.at(places + t[..., None] * normals[:, None]) - level
 
-    reach = torch.full_like(places[..., 0], step * _FIRST_REACH)
+    reach = torch.full_like(level.expand(places.shape[:2]), step * _FIRST_REACH)
     low, high = -reach, reach
     for _ in range(_WIDENINGS):
-        below, above = levels(low), levels(high)
-        met = (below < 0) & (above >= 0)
+        met = (above(low) < 0) & (above(high) >= 0)
         low, high = torch.where(met, low, 2 * low), torch.where(met, high, 2 * high)
         if bool(met.all()):
             break
-    for _ in range(round(-math.log2(torch.finfo(places.dtype).eps))):
+    width = float((high - low).max()) * levels.width / step**2  # of κ, in that of the bounds
+    most = -math.log2(torch.finfo(level.dtype).eps)
+    for _ in range(math.ceil(min(math.log2(width / _FINEST), most))):
         middle = (low + high) / 2
-        below = levels(middle) < 0
+        below = above(middle) < 0
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return torch.where(met, (low + high) / 2, math.nan)
-
-
-def _levels(sets: LevelSets, offsets: Tensor) -> Tensor:
-    """F ``(n, m)`` at the points displaced by ``(n, m, d)``."""
-    n, m, _ = offsets.shape
-    images = (sets.points[:, None] + offsets).reshape(n * m, *sets.clf.input_shape)
-    own, other = sets.own.repeat_interleave(m), sets.other.repeat_interleave(m)
-    return difference(sets.clf.forward(images), own, other).reshape(n, m)

@@ -1,5 +1,8 @@
 """What all measurements of curvature refuse, and what they leave unsaid."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -38,10 +41,84 @@ def test_points_of_the_same_network_in_float64_are_taken(point):
     assert float(gx.mean_curvature(double, point).values) == pytest.approx(-1 / 0.7, abs=1e-3)
 
 
+class Single(nn.Module):
+    """The same, computed in float32 whatever the images are."""
+
+    def __init__(self, back: bool):
+        super().__init__()
+        self.back = back
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = Ball()(x.float())
+        return logits.to(x.dtype) if self.back else logits
+
+
 @pytest.mark.parametrize("step", [6e-5, 1e-4])
-def test_a_secant_that_rounding_hides_is_not_told(ball, point, step):
+@pytest.mark.parametrize("back", [False, True])
+def test_a_secant_that_rounding_hides_is_not_told(point, step, back):
+    clf = gx.Classifier(Single(back).eval(), input_shape=(1, 4, 4), device="cpu")
+    tangent = random_tangent(point, seed=0)
+    kappa = gx.normal_curvature(clf, point, tangent, method="secant", step=step)
+    assert bool(kappa.isnan().all())
+
+
+@pytest.mark.parametrize("step", [6e-5, 1e-4])
+def test_the_rounding_of_a_float32_network_does_not_hide_a_secant(ball, point, step):
     tangent = random_tangent(point, seed=0)
     kappa = gx.normal_curvature(ball, point, tangent, method="secant", step=step)
+    assert float(kappa) == pytest.approx(-1 / 0.7, rel=0.01)
+
+
+def test_a_network_for_float32_alone_has_secants_too(point):
+    class Alone(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.dtype != torch.float32:
+                raise RuntimeError("expected scalar type Float")
+            return Ball()(x)
+
+    clf = gx.Classifier(Alone().eval(), input_shape=(1, 4, 4), device="cpu")
+    tangent = random_tangent(point, seed=0)
+    kappa = gx.normal_curvature(clf, point, tangent, method="secant", step=0.1)
+    assert float(kappa) == pytest.approx(-1 / 0.7, rel=0.02)
+    kappa = gx.normal_curvature(clf, point, tangent, method="secant", step=1e-4)
+    assert bool(kappa.isnan().all())
+
+
+@pytest.mark.parametrize("step", [0.003, None])
+def test_a_secant_is_told_exactly_where_the_boundary_is_far_and_flat(step):
+    clf = gx.load_classifier("shapes-lenet-smooth", device="cpu")
+    b = gx.nearest_boundary(clf, gx.load_images("shapes", split="test").images[:1])
+    along = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    exact = gx.normal_curvature(clf, b, along, method="autograd")
+    found = gx.normal_curvature(clf, b, along, method="secant", step=step)
+    assert float((found - exact).abs().max()) <= 0.01 * float(exact.abs().max())
+
+
+@pytest.mark.parametrize("step", [0.1, 0.4, 0.6, 0.69])
+def test_a_secant_is_the_parabola_through_the_boundary_beside_it(ball, point, step):
+    """On a ball of radius 0.7, which is nowhere farther from its tangent plane than from z."""
+    tangent = random_tangent(point, seed=0)
+    kappa = float(gx.normal_curvature(ball, point, tangent, method="secant", step=step))
+    sagitta = 0.7 - math.sqrt(0.49 - step**2)
+    assert kappa == pytest.approx(-2 * sagitta / step**2, rel=1e-3)
+    beyond = gx.normal_curvature(ball, point, tangent, method="secant", step=0.71)
+    assert bool(beyond.isnan().all())
+
+
+def test_secants_where_no_point_has_a_normal():
+    """A network that cannot take an empty batch is not given one."""
+
+    class Plateau(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            margin = torch.relu(x.view(x.size(0), -1).sum(1) - 1)
+            return torch.stack([margin, -margin], dim=1)
+
+    clf = gx.Classifier(Plateau().eval(), input_shape=(1, 2, 2), device="cpu")
+    b = gx.nearest_boundary(clf, torch.full((1, 2, 2), 0.4))
+    along = torch.tensor([[[1.0, -1.0], [0.0, 0.0]]])
+    one = torch.ones(1)
+    flat = replace(b, points=torch.zeros(1, 1, 2, 2), converged=one > 0, other=1 - b.own)
+    kappa = gx.normal_curvature(clf, flat, along, method="secant", step=0.1)
     assert bool(kappa.isnan().all())
 
 
