@@ -38,7 +38,7 @@ def test_dragging_the_slider_follows_the_image_across_the_boundary(open_notebook
     assert page.locator(WHERE).text_content() == "x + 1.05 r"
     assert "by its curvature" in page.locator(FACTS).text_content()
     assert "not a defence" in page.locator(f"{PANEL} .gx-caution").text_content()
-    line = page.locator(f"{PANEL} .js-plotly-plot .shapelayer path")
+    line = page.locator(f"{PANEL} .js-plotly-plot .shapelayer path").first
     before = line.get_attribute("d")
 
     handle = page.locator(f"{SLIDER} .noUi-handle").bounding_box()

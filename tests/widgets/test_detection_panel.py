@@ -276,13 +276,13 @@ def test_the_script_draws_the_same_figure(open_explorer, view):
     explorer = in_view(open_explorer, clf, images)
     panel = explorer.panel
     panel.choice.images = 30
-    panel.choice.show = view
     panel.choice.probes = 20
     panel.choice.factor = 0.5
     panel.choice.classes = "3 highest"
     panel.choice.point = "DeepFool's"
     panel.choice.rate = 0.1
     panel.choice.place = 1.5
+    panel.choice.show = view
     assert explorer.errors.last is None
     scope = {"clf": clf, "images": images}
     exec(explorer.code().replace("figure.show()", ""), scope)
