@@ -27,7 +27,7 @@ from geoexplorer.figures.curvature_summary import (
     heading_words,
     spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, method_name, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, method_name, sign_words, value_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.scales import scale_for
 from geoexplorer.figures.series import series_colour, series_dash
@@ -47,6 +47,7 @@ def by_step_layers(
     name: str | None = None,
     band: Band = (0.1, 0.9),
     axis: str = "linear",
+    found_at: float | None = None,
     class_names: Sequence[str] | None = None,
     theme: str = "light",
     width: float | None = None,
@@ -68,6 +69,9 @@ def by_step_layers(
         The same directions by other methods, by their names.
     name
         What the result itself is called beside them; its method by default.
+    found_at
+        The step that directions were found at, such as principal ones: it is marked, since at
+        another step they need not be principal.
     band, axis, class_names, theme, width, height, font_size, title, caption
         As for principal curvatures.
 
@@ -79,6 +83,8 @@ def by_step_layers(
         For an option that is not as described, or a size that leaves no room for the plot.
     """
     check_band(band)
+    if found_at is not None and not (math.isfinite(found_at) and found_at > 0):
+        raise ValueError(f"found_at must be a positive step or None, got {found_at!r}")
     name = method_name(curvatures.method) if name is None else name
     results = compared(curvatures, compare, name)
     one = len(results) == 1
@@ -107,6 +113,11 @@ def by_step_layers(
     total = max(result.values.shape[1] for result in results.values())
     if total > count:
         reading.append(f"{count} of {total} directions")
+    errors = {key: _errors(result) for key, result in results.items()}
+    if any(each.any() for each in errors.values()):
+        reading.append("bars: one standard error")
+    if found_at is not None:
+        reading.append(f"direction found at h = {number(found_at)}, at other h another one is")
     reading += sign_words(list(results.values()), class_names)
     reading += [*caption_words(results, own), *measure.words]
     canvas = Canvas.around(
@@ -128,8 +139,10 @@ def by_step_layers(
             several = len(result) > 1
             colour = row if by_direction else series
             texts = [
-                f"h = {number(step)}: κ = {number(value, 4)}"
-                for step, value in zip(result.steps, spread.mean.tolist(), strict=True)
+                f"h = {number(step)}: κ = {value_words(value, error)}"
+                for step, value, error in zip(
+                    result.steps, spread.mean.tolist(), errors[key][row].tolist(), strict=True
+                )
             ]
             curves.append(
                 Curve(
@@ -141,27 +154,34 @@ def by_step_layers(
                     name=names[key][row] if len(shown) > 1 else "",
                     low=measure.place(spread.low) if several else None,
                     high=measure.place(spread.high) if several else None,
+                    errors=errors[key][row] if errors[key].any() and axis == "linear" else None,
                     hover="%{text}",
                     texts=texts,
                 )
             )
     edges = [step for result in results.values() for step in result.steps]
     defaults = sorted({result.step for result in results.values() if result.step > 0})
-    edges += defaults
-    across = padded(math.log10(min(edges)), math.log10(max(edges)), 0.03)
+    marked: list[tuple[list[float], str]] = [(defaults, "default h")] if defaults else []
+    if found_at is not None:
+        marked.append(([found_at], "found at h"))
+        if any(math.isclose(found_at, step, rel_tol=1e-3) for step in defaults):
+            marked = [(defaults, "default h, found there")]
+    lines = [step for where, _ in marked for step in where]
+    across = padded(math.log10(min(edges + lines)), math.log10(max(edges + lines)), 0.03)
     none = np.empty(0)
     curves += [
-        Curve(none, none, canvas.look.muted, bound=((step, step), (low, high))) for step in defaults
+        Curve(none, none, canvas.look.muted, bound=((step, step), (low, high))) for step in lines
     ]
     labels = []
-    if defaults:
-        at = math.log10(defaults[-1])
-        text = f"default h = {' and '.join(map(number, defaults))}"
-        span = across[1] - across[0]
-        said, side, place = canvas.beside((at - across[0]) / span, (text, "default h"))
+    for row, (where, what) in enumerate(marked):
+        at = (math.log10(where[-1]) - across[0]) / (across[1] - across[0])
+        text = f"{what} = {' and '.join(map(number, where))}"
+        said, side, place = canvas.beside(at, (text, what))
+        # One above the plot, the other just below its upper end.
         top = high - 0.01 * (high - low)
-        spot = 10.0 ** (across[0] + place * span)
-        labels = [Label(spot, top, said, f"top {side}", canvas.look.muted)]
+        spot = 10.0 ** (across[0] + place * (across[1] - across[0]))
+        up = "bottom" if row else "top"
+        labels.append(Label(spot, top, said, f"{up} {side}", canvas.look.muted))
     return chart_layers(
         canvas,
         Axis(across, _TITLES, kind="log", ticks=_ticks(across)),
@@ -174,6 +194,13 @@ def by_step_layers(
         curves=curves,
         labels=labels,
     )
+
+
+def _errors(result: CurvatureByStep) -> np.ndarray:
+    """Standard errors ``(m, s)`` of a single point, 0 for several."""
+    if len(result) > 1:
+        return np.zeros(result.values.shape[1:])
+    return np.nan_to_num(result.standard_errors[0].double().numpy())
 
 
 def _names(result: CurvatureByStep, key: str, results: int) -> list[str]:

@@ -27,7 +27,7 @@ from geoexplorer.figures.curvature_summary import (
     heading_words,
     spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words, value_words
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.series import series_colour
 from geoexplorer.figures.text import cut, number, round_step, text_width
@@ -162,6 +162,12 @@ def normal_layers(
     count = min(curvatures.values.shape[1], _MOST_BARS)
     spread = Spread.of(curvatures.values[:, :count].double().numpy(), band)
     reading = spread_words([curvatures], band, mean="bar", ends="line")
+    errors = np.zeros(count)
+    if len(curvatures) == 1:
+        errors = np.nan_to_num(curvatures.standard_errors[0, :count].double().numpy())
+        if errors.any():
+            spread = Spread(spread.mean, spread.mean - errors, spread.mean + errors)
+            reading.append("line: one standard error")
     if count < curvatures.values.shape[1]:
         reading.append(f"{count} of {curvatures.values.shape[1]} directions")
     reading += [*sign_words([curvatures], class_names), *caption_words(results, own)]
@@ -181,14 +187,16 @@ def normal_layers(
     ends = np.concatenate([spread.mean, spread.low, spread.high, [0.0]])
     ends = ends[np.isfinite(ends)]
     # Beside every bar stands its value.
-    share = (text_width("−0.0000", font) + 0.6 * font) / canvas.wide
+    values = [value_words(*value) for value in zip(spread.mean, errors, strict=True)]
+    widest = max(text_width(text, font) for text in ("−0.0000", *values))
+    share = (widest + 0.6 * font) / canvas.wide
     share /= max(1 - 2 * share, 0.2)
     low, high = padded(float(ends.min()), float(ends.max()), share)
     x, y = whiskers(spread.low, spread.high)
     labels = [
-        _value(row, mean, (start, stop), canvas)
-        for row, (mean, start, stop) in enumerate(
-            zip(spread.mean, spread.low, spread.high, strict=True)
+        _value(row, mean, text, (start, stop), canvas)
+        for row, (mean, text, start, stop) in enumerate(
+            zip(spread.mean, values, spread.low, spread.high, strict=True)
         )
     ]
     return chart_layers(
@@ -202,9 +210,9 @@ def normal_layers(
     )
 
 
-def _value(row: int, value: float, line: tuple[float, float], canvas: Canvas) -> Label:
+def _value(row: int, value: float, text: str, line: tuple[float, float], canvas: Canvas) -> Label:
     """The mean, beyond the bar and its line."""
     if not math.isfinite(value):
         return Label(0.0, row, " no value", "middle right", canvas.look.muted)
     end, side = (min(value, *line), "left") if value < 0 else (max(value, *line), "right")
-    return Label(end, row, f" {number(value)} ", f"middle {side}", canvas.look.ink)
+    return Label(end, row, f" {text} ", f"middle {side}", canvas.look.ink)

@@ -20,7 +20,7 @@ from geoexplorer.figures.curvature_summary import (
     heading_words,
     spread_words,
 )
-from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words
+from geoexplorer.figures.curvature_words import AXIS_TITLES, sign_words, value_words
 from geoexplorer.figures.index_axis import IndexAxis, Placed, Spectrum
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.level_lines import lower_end
@@ -226,8 +226,10 @@ def _mark(
         rows = result.values[:, column].double()
         value = float(rows[rows.isfinite()].mean()) if rows.isfinite().any() else math.nan
     low, high = axis.window
-    mean = "mean " if len(result) > 1 else ""
-    text = f"{mean}κ<sub>{index}</sub> = {number(value)}"
+    mean, error = "mean " if len(result) > 1 else "", 0.0
+    if len(result) == 1 and result.standard_errors is not None:
+        error = float(result.standard_errors[0, column])
+    text = f"{mean}κ<sub>{index}</sub> = {value_words(value, error)}"
     # A curve that descends leaves room above it to the right, and below it to the left.
     room = canvas.wide * (high - x) / (high - low)
     side = "top right" if room > text_width(text, canvas.font) else "bottom left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "place_words",
     "side_words",
     "sign_words",
+    "value_words",
 ]
 
 # The longest one that fits is taken.
@@ -29,6 +31,7 @@ AXIS_TITLES = (
     "κ · 1 / l2 unit",
     "κ",
 )
+_LEAST_ERROR = 1e-3  # of a value, which is written with three digits
 _METHODS = {
     "autograd": "autograd",
     "central_difference": "central differences",
@@ -47,6 +50,22 @@ def method_words(method: str, step: float) -> str:
     """
     name = method_name(method)
     return f"{name}, h = {number(step)}" if step > 0 else f"{name}, exact"
+
+
+def value_words(value: float, error: float = 0.0) -> str:
+    """A curvature and its standard error, if it has one.
+
+    Examples
+    --------
+    >>> value_words(-1.3604, 0.0312), value_words(-0.0187, 0.035), value_words(0.5)
+    ('−1.36 ± 0.03', '−0.02 ± 0.04', '0.5')
+    """
+    if not math.isfinite(value):
+        return "not known"
+    if not error > _LEAST_ERROR * abs(value):
+        return number(value)
+    digits = max(0, -math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
 
 
 def method_name(method: str) -> str:

@@ -12,12 +12,12 @@ import torch
 
 from geoexplorer.figures.captions import footer_lines
 from geoexplorer.figures.chart import DEFAULT_WIDTH, check_sizes
-from geoexplorer.figures.curvature_words import method_words
+from geoexplorer.figures.curvature_words import method_words, value_words
 from geoexplorer.figures.frame import Frame
 from geoexplorer.figures.sections import TRACES, map_layers, window_of
 from geoexplorer.figures.series import accent
 from geoexplorer.figures.shading import SHADINGS
-from geoexplorer.figures.text import escaped, first_fitting, number, round_step, text_width, wrapped
+from geoexplorer.figures.text import escaped, first_fitting, round_step, text_width, wrapped
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 from geoexplorer.geometry.normal_sections import NormalSections
 
@@ -70,7 +70,7 @@ def normal_sections_figure(
     markers
         Whether x and z are marked.
     parabola
-        Whether x = ½ κ y² is drawn over each map.
+        Whether x = ½ κ y² is drawn over each map whose κ is known.
 
     Raises
     ------
@@ -86,8 +86,10 @@ def normal_sections_figure(
     grid = _Grid.of(sections, width, font)
     heading = _heading(sections, look, grid.width - 2 * font, font) if title else []
     titles = [
-        wrapped([escaped(name), f"κ = {number(value)}"], grid.wide, font, between=", ")
-        for name, value in zip(sections.names, sections.curvatures, strict=True)
+        wrapped([escaped(name), f"κ = {value_words(*value)}"], grid.wide, font, between=", ")
+        for name, *value in zip(
+            sections.names, sections.curvatures, sections.standard_errors, strict=True
+        )
     ]
     above = _LINE * font * max(map(len, titles)) + 0.4 * font
     top = 0.5 * font + _LINE * font * len(heading) + (0.3 * font if heading else 0.0)
@@ -96,7 +98,7 @@ def normal_sections_figure(
     )
     drawn = [
         map_layers(section, frame, look, shading=shading, markers=markers,
-                   curvature=value if parabola else None)
+                   curvature=value if parabola and math.isfinite(value) else None)
         for section, value in zip(sections.sections, sections.curvatures, strict=True)
     ]  # fmt: skip
     footer = []

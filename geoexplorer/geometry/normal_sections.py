@@ -32,6 +32,7 @@ class NormalSections(Result):
 
     sections: tuple[CrossSection, ...]
     curvatures: tuple[float, ...]  # κ along each tangent
+    standard_errors: tuple[float, ...]  # of these, from the probes of "smoothed"; 0 for the others
     names: tuple[str, ...]  # of the tangents
     own: int
     other: int
@@ -118,6 +119,8 @@ def normal_sections_steps(
             "directions must be a list of directions of geoexplorer.geometry.directions, "
             f"got {type(directions).__name__}"
         )
+    if not directions:
+        raise ValueError("directions must hold at least one direction, got an empty list")
     curvatures = normal_curvature_steps(
         clf, boundary, directions, method=method, step=step, seed=seed
     )
@@ -145,6 +148,7 @@ def _mapped(
         yield NormalSections(
             sections=tuple(sections),
             curvatures=tuple(measured.values[0].tolist()),
+            standard_errors=tuple(measured.standard_errors[0].tolist()),
             names=measured.direction_names,
             own=int(measured.own[0]),
             other=int(measured.other[0]),

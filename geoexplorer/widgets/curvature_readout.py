@@ -6,11 +6,12 @@ from html import escape
 
 import ipywidgets
 
+from geoexplorer.figures.curvature_words import value_words
 from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature import PrincipalCurvatures
-from geoexplorer.widgets.help import term
+from geoexplorer.widgets.help import help_button, term
 from geoexplorer.widgets.session import View
 
 __all__ = ["METHOD_WORDS", "CurvatureReadout", "rank_of"]
@@ -24,6 +25,7 @@ METHOD_WORDS = {
 _KINKED = 0.05
 # A curvature below the limit by more than this share of it is pointed out.
 _BEYOND = 1.01
+_CLEAR = 2.0  # standard errors, within which a curvature may as well be zero
 
 
 class CurvatureReadout(ipywidgets.VBox):
@@ -115,17 +117,27 @@ def _figure(source: str, caption: str) -> str:
 
 
 def _value_lines(view: View, curvatures: PrincipalCurvatures, column: int) -> list[str]:
-    value = float(curvatures.values[0, column])
+    value, error = float(curvatures.values[0, column]), _error(curvatures, column)
     names = view.clf.class_names
     own, other = (escape(names[int(each[0])]) for each in (curvatures.own, curvatures.other))
-    radius = f", radius {1 / abs(value):.3g}" if value else ""
-    if value > 0:
-        side = f"positive: region {other} bulges into {own}’s (own)"
+    unclear = error > 0 and abs(value) < _CLEAR * error
+    radius = f", radius {1 / abs(value):.3g}" if value and not unclear else ""
+    if unclear:
+        side = "not distinguishable from zero"
+    elif value > 0:
+        side = f"positive: region {other} bulges into the own one, {own}’s"
     elif value < 0:
         side = f"negative: region {own} (own) bulges into {other}’s"
     else:
         side = f"flat between {own} (own) and {other}"
-    return [f"<b>{term('κ', 'principal curvature')} = {_number(value)}</b>{radius}", side]
+    said = value_words(value, error)
+    kappa = f"<b>κ</b> {help_button('principal curvature')}"
+    return [f"{kappa} <b>= {said}</b>{radius}", side]
+
+
+def _error(curvatures: PrincipalCurvatures, column: int) -> float:
+    errors = curvatures.standard_errors
+    return 0.0 if errors is None else float(errors[0, column])
 
 
 def _scale_lines(curvatures: PrincipalCurvatures, points: BoundaryPoints, point: str) -> list[str]:
@@ -136,12 +148,18 @@ def _scale_lines(curvatures: PrincipalCurvatures, points: BoundaryPoints, point:
 
 
 def _trust_lines(curvatures: PrincipalCurvatures, column: int) -> list[str]:
-    largest = float(curvatures.values[0].abs().max()) or 1.0
+    values = curvatures.values[0].abs()
+    largest = float(values.max()) or 1.0
     share = float(curvatures.residuals[0, column]) / largest
     good = bool(curvatures.converged[0, column])
     asymmetry = float(curvatures.asymmetry[0])
     if curvatures.method == "smoothed":
-        agreement = f"the two halves of the probes {term('agree', 'agreement')} to {_share(share)}"
+        end = values.tensor_split([(len(values) + 1) // 2])[column >= (len(values) + 1) // 2]
+        share *= largest / (float(end.max()) or 1.0)
+        agreement = (
+            f"the two halves of the probes {term('agree', 'agreement')} to {_share(share)} of the "
+            f"most {'positive' if rank_of(curvatures, column) > 0 else 'negative'}"
+        )
         return [agreement] if good else [f"{agreement}: take the value with care"]
     if curvatures.method == "central_difference" and asymmetry > _KINKED:
         return [

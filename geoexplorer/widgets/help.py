@@ -125,7 +125,9 @@ TERMS = {
     ),
     "agreement": (
         "The direction was found with some random probes and its value measured with others, so "
-        "that noise does not inflate it. The two values differ by this share of the largest one.",
+        "that noise does not inflate it. The two values differ by this share of the largest one "
+        "at this end of the spectrum; the most extreme curvature tends to lie between them. What "
+        "stands behind ± is another error: of κ along this very direction.",
         "|κ′ − κ| / max |κ<sub>i</sub>|",
     ),
     "residual": (
@@ -315,6 +317,7 @@ TERMS = {
 }
 
 _numbers = itertools.count()
+_EQUALS = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"  # a formula breaks elsewhere
 
 
 def help_button(name: str) -> str:
@@ -331,7 +334,7 @@ def help_button(name: str) -> str:
         f'<button class="gx-help" type="button" popovertarget="{target}" '
         f'aria-label="what is {escape(name)}?">?</button>'
         f'<span class="gx-help-text" id="{target}" popover><b>{escape(name)}</b><br>'
-        f'{sentences}<br><span class="gx-formula">{formula}</span></span>'
+        f'{sentences}<br><span class="gx-formula">{formula.replace(" = ", _EQUALS)}</span></span>'
     )
 
 

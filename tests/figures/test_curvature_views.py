@@ -271,3 +271,33 @@ def test_one_mean_curvature_has_no_mean_line():
     figure = mean(1).figure()
     assert len(trace(figure, "bound 0").x) == 0
     assert "dotted" not in caption(figure)
+
+
+def test_against_h_a_single_point_has_error_bars_and_says_so():
+    errors = torch.full((1, 1, len(STEPS)), 0.25)
+    figure = by_step(standard_errors=errors).figure()
+    assert "bars: one standard error" in words(figure)
+    (curve,) = (trace for trace in figure.data if trace.error_y.visible)
+    assert np.allclose(curve.error_y.array, 0.25)
+    assert any("± 0.2" in text for text in curve.text)
+    assert "standard error" not in words(by_step().figure())
+    assert "standard error" not in words(
+        by_step(3, standard_errors=errors.expand(3, 1, -1)).figure()
+    )
+
+
+def test_against_h_the_step_that_directions_were_found_at():
+    figure = by_step(step=0.156).figure(found_at=0.02)
+    assert "found at h = 0.02" in words(figure)
+    assert "default h = 0.156" in words(figure)
+    assert "direction found at h = 0.02, at other h another one is" in words(figure)
+    assert "default h, found there = 0.156" in words(by_step(step=0.156).figure(found_at=0.156))
+    with pytest.raises(ValueError, match="found_at must be a positive step or None, got 0"):
+        by_step().figure(found_at=0.0)
+
+
+def test_a_bar_of_a_single_point_has_its_error():
+    figure = normal(standard_errors=torch.full((1, 4), 0.1)).figure()
+    assert "line: one standard error" in words(figure)
+    assert "1.5 ± 0.1" in words(figure)
+    assert "standard error" not in words(normal().figure())

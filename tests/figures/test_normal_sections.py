@@ -1,5 +1,7 @@
 """Normal sections side by side: one scale, one window, each with its parabola and title."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,7 @@ def sections(count=2, *, half_height=2.0, names=NAMES, **fields):
         **{
             "sections": (section,) * count,
             "curvatures": CURVATURES[:count],
+            "standard_errors": (0.0,) * count,
             "names": names[:count],
             "own": 0,
             "other": 1,
@@ -165,3 +168,18 @@ def test_saved_and_drawn_again(tmp_path):
     again = NormalSections.load(tmp_path / "a.npz")
     assert again.figure().to_json() == result.figure().to_json()
     assert torch.equal(again.sections[0].labels, result.sections[0].labels)
+
+
+def test_a_curvature_has_its_error_beside_it():
+    figure = sections(2, curvatures=(-1.36, 2.0), standard_errors=(0.031, 0.0)).figure()
+    said = " ".join(notes(figure))
+    assert "κ = −1.36 ± 0.03" in said
+    assert "κ = 2" in said
+    assert "2 ±" not in said
+
+
+def test_without_a_curvature_there_is_no_parabola():
+    """As of a secant where the boundary is too far from its tangent plane."""
+    figure = sections(1, curvatures=(math.nan,), method="secant").figure()
+    assert "κ = not known" in " ".join(notes(figure))
+    assert all(len(line.x or ()) == 0 for line in figure.data if line.name == "parabola")

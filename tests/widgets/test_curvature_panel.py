@@ -5,6 +5,7 @@ import math
 import re
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 import geoexplorer as gx
 from geoexplorer.widgets import curvatures
 from geoexplorer.widgets.curvature_controls import SHOWS
+from geoexplorer.widgets.curvature_readout import rank_of
 from geoexplorer.widgets.explorer import Explorer
 from tests.widgets.test_code import run_script
 
@@ -223,6 +225,39 @@ def test_a_slider_that_snaps_makes_no_choice(curvature):
         assert panel.result().step == pytest.approx(0.015625)
     controls.factor.set_state({"value": 2.0**-2.75})  # a person moves it
     assert panel.choice.factor == pytest.approx(2.0**-2.75)
+
+
+def test_a_smoothed_value_has_its_error_beside_it(open_explorer):
+    explorer = opened(open_explorer, network="digits-cnn")
+    panel = explorer.panel
+    facts = text_of(panel.readout.facts.value)
+    assert re.search(r"κ = −\d+\.\d+ ± 0\.\d+ , radius", facts)
+    assert "of the most negative" in facts
+    said = [label for trace in panel.chart.data for label in np.atleast_1d(trace.text or "")]
+    assert any("±" in str(label) for label in said)
+    panel.choice.factor = 2.0**-5.5
+    errors = panel.result().standard_errors[0]
+    unclear = panel.result().values[0].abs() < 2 * errors
+    column = int(unclear.nonzero()[0])
+    panel.choice.rank = rank_of(panel.result(), column)
+    facts = text_of(panel.readout.facts.value)
+    assert "not distinguishable from zero" in facts
+    assert "radius" not in facts
+    assert "bulges" not in facts
+    panel.choice.show = "boundary"
+    assert min(panel.result().standard_errors) > 0
+    assert explorer.errors.last is None
+
+
+def test_kappa_against_h_says_where_the_direction_was_found(open_explorer):
+    explorer = opened(open_explorer, network="digits-cnn")
+    panel = explorer.panel
+    panel.choice.factor = 0.5
+    panel.choice.show = "step"
+    assert "found_at=0.07812" in explorer.code()
+    said = " ".join(str(text) for trace in panel.chart.data for text in np.atleast_1d(trace.text))
+    assert "default h = 0.156" in said
+    assert "found at h = 0.0781" in said
 
 
 def test_extreme_values_are_the_ends_of_all(curvature):

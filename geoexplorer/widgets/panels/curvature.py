@@ -173,7 +173,8 @@ class CurvaturePanel(Panel):
             return options
         options["class_names"] = shown.view.clf.class_names
         if shown.show == "step":
-            return options
+            found_at = shown.curvatures.step
+            return {**options, "found_at": found_at} if found_at else options
         options["index"] = self._index(shown.curvatures)
         options["selected"] = _column(shown.curvatures, self.choice.rank)
         if shown.show == "average":
