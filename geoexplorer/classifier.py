@@ -417,7 +417,8 @@ class Classifier:
         """Apply ``function(network, chunk, *rows)`` to the chunks, the networks taking turns.
 
         The one loop that all passes run in. ``load`` is how many plain forward passes take as
-        much memory as the function does for one row. There must be at least one image.
+        much memory as the function does for one row. There must be at least one image. Out of
+        memory the chunk is halved, also where that of a single row is what raises the error.
         """
         pieces: list[tuple[Tensor, ...]] = []
         start = 0
@@ -435,6 +436,8 @@ class Classifier:
                     pieces.append(function(self._networks[turn], chunk, *rows))
                 except torch.OutOfMemoryError as error:
                     self._shrink(allowed, error)
+                    if size == 1:  # of which there is no half
+                        raise
                     continue
                 start += size
         return tuple(

@@ -116,19 +116,27 @@ class ExactHessians(Hessians):
     def products(self, vectors: Tensor) -> Tensor:
         """H v, ``(n, m, d)``."""
         sets, (n, m, d) = self.sets, vectors.shape
-        rule = _product_rule(sets.clf)
-        at_once = min(n, max(1, sets.clf.chunk_size // (_PRODUCT_LOAD * m)))
-        columns = vectors.transpose(0, 1).reshape(m, n, *sets.clf.input_shape)
-        products = []
-        for part in slices(n, at_once):
+        clf, rule = sets.clf, _product_rule(sets.clf)
+        columns = vectors.transpose(0, 1).reshape(m, n, *clf.input_shape)
+        products: list[Tensor] = []
+        start = 0
+        while start < n:
+            # As many points as take all directions at once, and then directions in chunks.
+            part = slice(start, start + max(1, clf.chunk_size // (_PRODUCT_LOAD * m)))
             rows = sets[part]
-            (found,) = sets.clf.in_chunks(
-                lambda network, chunk, rows=rows: (_one_at_a_time(rule, network, rows, chunk),),
-                columns[:, part],
-                load=_PRODUCT_LOAD * len(rows),
-            )
+            try:
+                (found,) = clf.in_chunks(
+                    lambda network, chunk, rows=rows: (_one_at_a_time(rule, network, rows, chunk),),
+                    columns[:, part],
+                    load=_PRODUCT_LOAD * len(rows),
+                )
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise
+                continue  # with fewer points: the chunk was halved
             products.append(found)
-        sets.clf.count(forwards=2 * n * m, gradients=2 * n * m)
+            start += len(rows)
+        clf.count(forwards=2 * n * m, gradients=2 * n * m)
         return torch.cat(products, dim=1).reshape(m, n, d).transpose(0, 1)
 
 

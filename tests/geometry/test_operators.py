@@ -203,6 +203,35 @@ def test_chunks_change_nothing():
         assert torch.allclose(ExactHessians(level_sets(clf, points)).products(v), whole, atol=1e-6)
 
 
+class Cramped(nn.Module):
+    """Takes four images at once where it is differentiated twice, and any number elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 2))
+        self.most = 4
+
+    def forward(self, x):
+        if len(x) > self.most and torch._C._functorch.maybe_current_level() is not None:
+            raise torch.OutOfMemoryError("no room")
+        return self.layers(x)
+
+
+def test_out_of_memory_takes_fewer_points():
+    torch.manual_seed(0)
+    options = {"input_shape": (1, 2, 3), "device": "cpu", "dtype": torch.float64}
+    clf = gx.Classifier(Cramped().eval(), chunk_size=256, **options)
+    sets, vectors = level_sets(clf, gaussian(16, 6)), unit_block(16, 3, 6)
+    found = ExactHessians(sets).products(vectors)
+    assert clf.chunk_size < 256
+    clf.module[1].most = 16
+    clf.chunk_size = 256
+    assert torch.allclose(found, ExactHessians(sets).products(vectors))
+    clf.module[1].most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        ExactHessians(sets).products(vectors)
+
+
 def test_a_product_costs_two_gradients():
     clf = classifier(QUADRIC)
     sets = level_sets(clf, gaussian(3, *SHAPE))
