@@ -21,7 +21,7 @@ from geoexplorer.figures.result_words import counted, progress_words, title_of
 from geoexplorer.figures.series import accent, series_colour, series_dash
 from geoexplorer.figures.shown import figure_of
 from geoexplorer.figures.stairs import stairs
-from geoexplorer.figures.text import escaped, number, text_width
+from geoexplorer.figures.text import number, text_width
 from geoexplorer.figures.theme import pixels
 from geoexplorer.geometry.detection_roc import SCORES, DetectionROC
 
@@ -224,13 +224,14 @@ def _recovery(found: DetectionROC, sizes: Mapping[str, Any], title: bool, captio
 
 
 def _heading(what: str, found: DetectionROC) -> list[str]:
-    by = f" by {escaped(found.perturbation)}" if found.perturbation else ""
+    shortest = "" if not found.perturbation else " to the nearest boundary"
+    r = "DeepFool's <i>r</i>" if found.perturbation == "deepfool" else f"<i>r</i>{shortest}"
     n = _known(found)
     images = counted(found.natural.shape[1], "image")
     return [
         title_of(what, found),
         images if n == found.natural.shape[1] else f"{n:,} of {images}",
-        f"<i>x</i> and <i>x</i> + α <i>r</i>, <i>r</i>{by}",
+        f"<i>x</i> and <i>x</i> + α <i>r</i>, {r}",
         *measured_words(found),
         *progress_words(found),
     ]
