@@ -32,13 +32,13 @@ from geoexplorer.geometry.measurement import (
 from geoexplorer.geometry.operators import ShapeOperators
 from geoexplorer.geometry.smoothing import smoothed_halves_steps
 from geoexplorer.geometry.spectra import (
-    ROOM,
     TOLERANCE,
     Extremes,
     assemble_steps,
     eigenpairs,
     extreme_steps,
     symmetrised,
+    vectors_held,
 )
 from geoexplorer.jobs import Progress
 
@@ -52,6 +52,7 @@ _FRESH_PRODUCTS = 4  # whose mean gives a held-out value
 # extreme ones is told by values that are held out.
 _SPARE, _LEAST_SPARE = 0.5, 5
 _MATRICES = 10  # of d x d, held for one point
+_SEARCHED_TOGETHER = 64  # points, where they fit into memory
 # A smoothed value has converged if the other half of the probes agrees to this share of the
 # largest value in size at the same end of the spectrum.
 _AGREEMENT = 0.1
@@ -321,9 +322,7 @@ def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Parts:
         return
     noisy = measurement.method == "smoothed"
     search_share = _SEARCH_SHARE if noisy else 1.0
-    sought = m
-    if noisy:
-        sought = min(m + max(_LEAST_SPARE, round(_SPARE * m)), operators.dimension // 2)
+    sought = _sought(m, operators.dimension, noisy)
     extremes = None
     for so_far in extreme_steps(operators, sought, measurement.generator(), noisy=noisy):
         extremes = so_far
@@ -459,4 +458,12 @@ def _block_size(measurement: Measurement, k: int | None) -> int:
     """Points that are worked on together."""
     if k is None or by_matrix(measurement.clf.dimension, k, measurement.method):
         return measurement.fitting_matrices(_MATRICES)
-    return min(measurement.fitting(2 * ROOM), 64)
+    dimension, noisy = measurement.clf.dimension - 1, measurement.method == "smoothed"
+    held = vectors_held(dimension, _sought(k, dimension, noisy), noisy=noisy)
+    return min(measurement.fitting(held), _SEARCHED_TOGETHER)
+
+
+def _sought(m: int, dimension: int, noisy: bool) -> int:
+    """How many values are looked for at either end."""
+    spare = max(_LEAST_SPARE, round(_SPARE * m)) if noisy else 0
+    return min(m + spare, dimension // 2)

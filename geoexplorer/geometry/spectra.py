@@ -31,13 +31,15 @@ __all__ = [
     "extreme_steps",
     "quadrature_steps",
     "symmetrised",
+    "vectors_held",
 ]
 
 # A value whose residual is below the first share of the largest in size has converged; the search
 # goes on until it is below the second.
 TOLERANCE, _SEARCHED = 1e-3, 5e-4
 _CHAIN_END = 1e-5  # of a product, what is left of it when a Lanczos chain is complete
-ROOM = 150  # vectors that a basis may hold where memory allows
+_ROOM = 150  # vectors that a basis may hold where memory allows
+_BESIDE = 20  # vectors held beside the basis and its images, for each one that is wanted
 _TILE = 256  # rows and columns of a matrix worked on at once
 _BLOCK = 8  # vectors added to the basis at once
 # Products after which the search is given up, besides some for each eigenvalue wanted.
@@ -183,29 +185,30 @@ def extreme_steps(
         search ends when the values stay where they are.
     """
     n, dimension, like = operators.count, operators.dimension, operators.like
-    asked, m = m, max(m, min(_LEAST_NOISY, dimension // 2)) if noisy else m
+    asked, m = m, _looked_for(m, dimension, noisy)
     wanted = 2 * m
     room = _room(operators, wanted)
     added = wanted if noisy else _BLOCK  # a noisy product of many vectors costs one of few
     limit = _MOST_EXPANSIONS * wanted if noisy else _MOST_PRODUCTS + _MOST_PRODUCTS_EACH * wanted
     block = orthonormal(random_block(wanted, dimension, generator, like).expand(n, -1, -1))
-    basis = products = like.new_zeros(n, 0, dimension)
-    spent = 0
+    held, images_held = (like.new_empty(n, room, dimension) for _ in range(2))
+    size = spent = 0
     settled: Extremes | None = None
     still = torch.zeros(n, dtype=torch.int64, device=like.device)
     done = torch.zeros(n, dtype=torch.bool, device=like.device)
     while True:
         check_cancelled()
-        basis = torch.cat([basis, block], dim=1)
-        products = torch.cat([products, operators.apply(block)], dim=1)
-        spent += block.shape[1]
+        end = size + block.shape[1]
+        held[:, size:end], images_held[:, size:end] = block, operators.apply(block)
+        spent, size = spent + block.shape[1], end
+        basis, products = held[:, :size], images_held[:, :size]
         projected, asymmetry = symmetrised(inner(basis, products))
         values, coefficients = eigenpairs(projected, m)
         vectors, images = combined(coefficients, basis), combined(coefficients, products)
         errors = images - values[..., None] * vectors
         residuals = errors.norm(dim=2)
-        scale = values.abs().amax(1, keepdim=True)
         smallest = torch.finfo(like.dtype).tiny
+        scale = values.abs().amax(1, keepdim=True).clamp_min(smallest)
         converged = residuals <= TOLERANCE * scale + smallest
         enough = (residuals <= _SEARCHED * scale + smallest).all(1)
         if settled is not None:
@@ -214,7 +217,7 @@ def extreme_steps(
                 enough = drift[:, 0] <= _DRIFT
                 converged = enough[:, None].expand_as(values)
             still = torch.where(drift[:, 0] <= _STILL, still + 1, 0)
-        exhausted = basis.shape[1] == dimension
+        exhausted = size == dimension
         ended = done | enough | (still >= _STILL_BLOCKS)
         complete = exhausted or spent >= limit or bool(ended.all())
         fraction = 1.0 if complete else spent / (limit + 1)
@@ -224,11 +227,12 @@ def extreme_steps(
         yield settled.ends(asked)
         if complete:
             return
-        if room < dimension and basis.shape[1] + added > room:
-            basis, products = vectors, images
-        worst = residuals.topk(min(added, wanted, dimension - basis.shape[1]), dim=1).indices
+        if room < dimension and size + added > room:
+            size = wanted
+            held[:, :size], images_held[:, :size] = vectors, images
+        worst = residuals.topk(min(added, wanted, dimension - size), dim=1).indices
         block = errors.gather(1, worst[..., None].expand(-1, -1, dimension))
-        block = orthonormal(block, basis)
+        block = orthonormal(block, held[:, :size])
 
 
 def quadrature_steps(
@@ -285,8 +289,25 @@ def _lanczos_steps(
         yield (index + 1) / order, jacobi
 
 
+def vectors_held(dimension: int, m: int, *, noisy: bool = False) -> int:
+    """Vectors that :func:`extreme_steps` holds for each operator, those of its products included.
+
+    So many operators as fit into memory with them may be searched together; one always is.
+    """
+    wanted = 2 * _looked_for(m, dimension, noisy)
+    return 2 * _allowed(dimension, wanted, _ROOM) + _BESIDE * wanted
+
+
+def _looked_for(m: int, dimension: int, noisy: bool) -> int:
+    return max(m, min(_LEAST_NOISY, dimension // 2)) if noisy else m
+
+
 def _room(operators: Operators, wanted: int) -> int:
     """How many vectors the basis may hold, however many operators there are."""
     vector_bytes = operators.dimension * operators.like.element_size()
-    fitting = min(ROOM, operators.memory // (2 * vector_bytes))
-    return min(operators.dimension, max(2 * wanted + max(_BLOCK, wanted), int(fitting)))
+    fitting = min(_ROOM, operators.memory // (2 * vector_bytes))
+    return _allowed(operators.dimension, wanted, int(fitting))
+
+
+def _allowed(dimension: int, wanted: int, fitting: int) -> int:
+    return min(dimension, max(2 * wanted + max(_BLOCK, wanted), fitting))

@@ -29,8 +29,10 @@ from geoexplorer import (
     principal_curvatures,
     principal_curvatures_steps,
 )
+from geoexplorer.geometry import curvature
 from geoexplorer.geometry import directions as named
 from geoexplorer.geometry.operators import default_step
+from geoexplorer.geometry.spectra import vectors_held
 from geoexplorer.results import Recorder
 from tests import analytic
 from tests.analytic import boundary_at, classifier
@@ -1258,6 +1260,29 @@ STEPS = {
         lambda b: ((), {"probes": 2, "order": 8}),
     ),
 }
+
+
+@pytest.mark.parametrize(("method", "k"), [("autograd", 1), ("autograd", 200), ("smoothed", 40)])
+def test_points_are_searched_together_as_far_as_memory_allows(method, k, monkeypatch):
+    memory, shape = 2**24, (1, 64, 64)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.GELU(), nn.Linear(8, 2)).eval()
+    clf = gx.Classifier(module, input_shape=shape, device="cpu", memory=memory)
+    b = gx.nearest_boundary(clf, torch.rand(5, *shape))
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    def searched(operators, m, generator, *, noisy):
+        seen.append(operators.count)
+        vectors = vectors_held(operators.dimension, m, noisy=noisy)
+        assert operators.count * vectors * 4 * 4096 <= memory or operators.count == 1
+        raise Enough
+
+    monkeypatch.setattr(curvature, "extreme_steps", searched)
+    with pytest.raises(Enough):
+        principal_curvatures(clf, b, k, method=method)
+    assert seen[0] == (3 if k == 1 else 1)
 
 
 class TestSteps:

@@ -1,17 +1,23 @@
 """The eigen-solvers, on matrices whose eigenvalues are known."""
 
 import math
+import weakref
+from collections import Counter
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from geoexplorer.geometry.spectra import (
     assemble_steps,
     extreme_steps,
     quadrature_steps,
     symmetrised,
+    vectors_held,
 )
 
 MEMORY = 512 * 2**20
@@ -153,6 +159,63 @@ def test_little_memory_makes_restarts_and_no_other_numbers():
     matrices = with_eigenvalues(spectrum)
     *_, found = extreme_steps(Matrices(matrices, 1), 3, generator())
     assert torch.allclose(found.values[0], ends(spectrum, 3), atol=1e-2)
+
+
+class Held(TorchDispatchMode):
+    """The most bytes that tensors made inside hold at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes, self.users, self.peak = {}, Counter(), 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                key = storage.data_ptr()
+                self.sizes[key] = storage.nbytes()
+                self.users[key] += 1
+                weakref.finalize(tensor, self._released, key)
+        self.peak = max(self.peak, sum(self.sizes.values()))
+        return result
+
+    def _released(self, key):
+        self.users[key] -= 1
+        if not self.users[key]:
+            self.sizes.pop(key, None)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("m", [1, 10, 60])
+def test_what_is_held_is_what_is_told(m, noisy):
+    """However many are wanted, and however long the search goes on."""
+    n, dimension = 2, 3000
+    diagonal = torch.linspace(-1.0, 1.0, dimension, dtype=torch.float64)
+
+    class Diagonal(Matrices):
+        def __init__(self):
+            self.like, self.memory = diagonal[:0], MEMORY
+            self.count, self.dimension, self.vectors_at_once = n, dimension, 40
+
+        def apply(self, vectors):
+            return vectors * diagonal
+
+    with Held() as held:
+        for _ in islice(extreme_steps(Diagonal(), m, generator(), noisy=noisy), 40):
+            pass
+    vectors = held.peak / (n * dimension * 8)
+    assert vectors <= vectors_held(dimension, m, noisy=noisy) <= 3 * vectors
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_operators_that_are_zero_are_settled_at_once(noisy):
+    *_, found = steps = list(
+        extreme_steps(Matrices(torch.zeros(2, 300, 300), MEMORY), 3, generator(), noisy=noisy)
+    )
+    assert len(steps) <= 2
+    assert found.converged.all()
+    assert torch.equal(found.values, torch.zeros(2, 6))
 
 
 def test_float32():
