@@ -324,7 +324,7 @@ def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Parts:
     search_share = _SEARCH_SHARE if noisy else 1.0
     sought = _sought(m, operators.dimension, noisy)
     extremes = None
-    for so_far in extreme_steps(operators, sought, measurement.generator(), noisy=noisy):
+    for so_far in extreme_steps(operators, sought, measurement.vectors(), noisy=noisy):
         extremes = so_far
         yield search_share * extremes.fraction, _part_of(rows, operators, extremes.ends(m))
     if noisy and extremes is not None:

@@ -237,7 +237,7 @@ def _means(measurement: Measurement, probes: int) -> Steps[MeanCurvature]:
 
     for block in measurement.blocks_along(_PROBES_TOGETHER):
         rows, operators = measurement.shape_operators(block)
-        for sampled in _sampled_steps(operators, probes, measurement.generator()):
+        for sampled in _sampled_steps(operators, probes, measurement.vectors()):
             drawn = sampled.shape[1]
             values[rows] = sampled.mean(1).cpu()
             # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
@@ -287,7 +287,7 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Steps[Curva
         if measurement.method == "smoothed":
             noise[rows] = _noise(operators, measurement.generator(stream=1)).cpu()
         for fraction, found, shares in quadrature_steps(
-            operators, probes, order, measurement.generator()
+            operators, probes, order, measurement.vectors()
         ):
             known = found.shape[1]
             nodes[rows, :known], weights[rows, :known] = found.cpu(), shares.cpu()

@@ -52,6 +52,7 @@ _LEAST_SECANT = 0.03
 _LEAST_STEP = 100.0  # roundings of a pixel
 _SAME_POINT = 0.01  # of F at the image, what F may be at a boundary point
 _STREAMS_APART = 1_000_003
+_STREAM_OF_VECTORS = 2**30
 _POINTS_TOGETHER = 16
 _VECTORS = 8  # of the input's size, held for each direction at a point
 _NEARLY = 0.999  # of the work, before the final result
@@ -174,6 +175,10 @@ class Measurement:
     def generator(self, stream: int = 0) -> torch.Generator:
         """Random numbers from the beginning; those of another ``stream`` are independent."""
         return torch.Generator().manual_seed(self.seed_of(stream))
+
+    def vectors(self) -> torch.Generator:
+        """Random numbers for vectors to start from, independent of the probes of all streams."""
+        return self.generator(_STREAM_OF_VECTORS)
 
     def seed_of(self, stream: int) -> int:
         """The seed of a stream of random numbers."""

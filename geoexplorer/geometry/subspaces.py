@@ -283,7 +283,7 @@ def _by_products(measurement: Measurement, m: int) -> Steps[SharedDirections]:
     if operator.count:
         share = _SEARCH_SHARE if noisy else 1.0
         vectors = values = torch.empty(0)
-        for extremes in extreme_steps(operator, m, measurement.generator(), noisy=noisy):
+        for extremes in extreme_steps(operator, m, measurement.vectors(), noisy=noisy):
             vectors, values = extremes.vectors[0], extremes.values[0]
             found.take(
                 vectors, values, extremes.residuals[0], extremes.converged[0],
