@@ -202,7 +202,12 @@ class Result(Stored):
         return content
 
     def figure(self, **options: Any) -> Any:
-        """Draw the result as a plotly figure; the options are those of its drawing function."""
+        """Draw the result as a plotly figure.
+
+        The options are those of the function that draws it: ``help(figures.drawing_of(result))``
+        explains them, with ``from geoexplorer import figures``. A figure for paper, of a width and
+        with letters of a size, is best written by ``figures.save(result, path, width="84mm")``.
+        """
         from geoexplorer import figures
 
         return figures.draw(self, **options)

@@ -1,7 +1,7 @@
 """A result becomes a plotly figure. Nothing here ever sees a network."""
 
 from geoexplorer.figures.colours import class_colour, text_colour
-from geoexplorer.figures.drawing import draw
+from geoexplorer.figures.drawing import draw, drawing_of
 from geoexplorer.figures.export import save
 
-__all__ = ["class_colour", "draw", "save", "text_colour"]
+__all__ = ["class_colour", "draw", "drawing_of", "save", "text_colour"]

@@ -50,7 +50,7 @@ from geoexplorer.geometry.subspace_shares import SubspaceShares
 from geoexplorer.geometry.subspaces import SharedDirections
 from geoexplorer.results import Result
 
-__all__ = ["draw"]
+__all__ = ["draw", "drawing_of"]
 
 _DRAWN: dict[type[Result], Callable[..., go.Figure]] = {
     BoundaryPoints: boundary_figure,
@@ -109,10 +109,7 @@ def draw(result: Result, **options: Any) -> go.Figure:
         ...
     TypeError: result must be one of BoundaryPoints, CrossSection, ..., got str
     """
-    drawing = next((f for kind, f in _DRAWN.items() if isinstance(result, kind)), None)
-    if drawing is None:
-        known = ", ".join(kind.__name__ for kind in _DRAWN)
-        raise TypeError(f"result must be one of {known}, got {type(result).__name__}")
+    drawing = drawing_of(result)
     accepted = list(inspect.signature(drawing).parameters)[1:]
     unknown = [name for name in options if name not in accepted]
     if unknown:
@@ -121,3 +118,25 @@ def draw(result: Result, **options: Any) -> go.Figure:
             f"got {', '.join(unknown)}"
         )
     return drawing(result, **options)
+
+
+def drawing_of(result: Result) -> Callable[..., go.Figure]:
+    """The function that draws a result; its help says which options there are.
+
+    Raises
+    ------
+    TypeError
+        For something that cannot be drawn.
+
+    Examples
+    --------
+    >>> drawing_of("a string")
+    Traceback (most recent call last):
+        ...
+    TypeError: result must be one of BoundaryPoints, CrossSection, ..., got str
+    """
+    drawing = next((f for kind, f in _DRAWN.items() if isinstance(result, kind)), None)
+    if drawing is None:
+        known = ", ".join(kind.__name__ for kind in _DRAWN)
+        raise TypeError(f"result must be one of {known}, got {type(result).__name__}")
+    return drawing

@@ -170,7 +170,12 @@ def _rendered(figure: go.Figure, kind: str, scale: float, ending: str) -> bytes:
         )
     try:
         return figure.to_image(kind, scale=scale)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
+        if "requires the Kaleido" in str(error):
+            raise MissingProgramError(
+                f"saving a {ending} needs a restart: kaleido was installed after this Python had "
+                "begun and looked for it; restart Python (in a notebook, its kernel)"
+            ) from error
         if "plotly_get_chrome" not in str(error):
             raise
         raise MissingProgramError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
 from geoexplorer.widgets.curvatures import POINTS, Measure
 from geoexplorer.widgets.detections import Probing
 from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
+from geoexplorer.widgets.saving import FileLook
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
 from geoexplorer.widgets.subspaces import RHO_SEED, Sharing, beside_name, shared_code
@@ -19,9 +21,15 @@ __all__ = [
     "detection_script",
     "path_script",
     "principal_name",
+    "saving_script",
     "section_script",
     "shared_script",
 ]
+
+
+_IMPORT = "import geoexplorer as gx\n"
+# The line of a script that draws the figure: of which result, and with which options.
+_DRAWN = re.compile(r"^figure = (\w+)\.figure\((.*)\)$", re.MULTILINE)
 
 
 def section_script(
@@ -307,6 +315,22 @@ def principal_name(rank: int) -> str:
     'principal direction −1'
     """
     return f"principal direction {rank}".replace("-", "−")
+
+
+def saving_script(script: str, stem: str, look: FileLook) -> str:
+    r"""A script that draws a figure, with a last line that writes it to a file.
+
+    Examples
+    --------
+    >>> script = "import geoexplorer as gx\nfigure = path.figure(theme='light')\n"
+    >>> saving_script(script, "path", FileLook("PDF", "84mm", 8.0)).splitlines()[-1]
+    "figures.save(path, 'path.pdf', width='84mm', font_size=8, theme='light')"
+    """
+    result, options = _DRAWN.findall(script)[-1]
+    arguments = [result, repr(stem + look.ending), f"width={look.width!r}"]
+    arguments += [f"font_size={look.points:g}", *([options] if options else [])]
+    script = script.replace(_IMPORT, f"{_IMPORT}from geoexplorer import figures\n", 1)
+    return f"{script}figures.save({', '.join(arguments)})\n"
 
 
 def _script(session: Session, view: View, body: list[str]) -> str:

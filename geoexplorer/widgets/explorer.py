@@ -19,13 +19,14 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.images import ImageSet
 from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.widgets.closing import close_all, with_descendants
+from geoexplorer.widgets.code import saving_script
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.footer import Footer
 from geoexplorer.widgets.header import Header
 from geoexplorer.widgets.page import Page
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.panels import PANELS
-from geoexplorer.widgets.saving import FORMATS
+from geoexplorer.widgets.saving import FORMATS, FileLook
 from geoexplorer.widgets.selection import ALL, MISTAKES
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.state import read_state, require_keys, require_one_of
@@ -157,8 +158,12 @@ class Explorer(ipywidgets.VBox):
         return figures.save(panel.result(), path, **{**panel.figure_options(), **options})
 
     def code(self) -> str:
-        """A script that draws the figure of the panel in view without the Explorer."""
-        return self.panel.code()
+        """A script that draws the figure of the panel in view without the Explorer.
+
+        Where a kind of file has been chosen to save it in, the script writes that file.
+        """
+        script, look = self.panel.code(), self.footer.form.chosen
+        return script if look is None else saving_script(script, self.panel.file_stem(), look)
 
     @property
     def panel(self) -> Panel:
@@ -353,16 +358,17 @@ class Explorer(ipywidgets.VBox):
             self.footer.end(Outcome.STOPPED, None)
 
     @guarded
-    def _save(self, kind: str, width: str, points: float) -> None:
+    def _save(self, look: FileLook) -> None:
         panel = self.panel
         result, options, stem = panel.result(), panel.figure_options(), panel.file_stem()
 
         def steps() -> Generator[Delivery, None, None]:
-            yield partial(self._report, Progress(0.0, "saving"), f"making the {kind} file")
+            yield partial(self._report, Progress(0.0, "saving"), f"making the {look.format} file")
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"{stem}.{kind.lower()}"
-                figures.save(result, path, width=width, font_size=points, **options)
-                yield partial(self.page.download, path.name, path.read_bytes(), FORMATS[kind])
+                path = Path(folder) / (stem + look.ending)
+                figures.save(result, path, width=look.width, font_size=look.points, **options)
+                media_type = FORMATS[look.format]
+                yield partial(self.page.download, path.name, path.read_bytes(), media_type)
             yield self.errors.clear
 
         self.worker.submit("save", steps)

@@ -11,7 +11,7 @@ import ipywidgets
 from geoexplorer.jobs import Progress
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.file_button import FileButton
-from geoexplorer.widgets.saving import SaveForm
+from geoexplorer.widgets.saving import FileLook, SaveForm
 from geoexplorer.widgets.worker import Outcome
 
 __all__ = ["Footer"]
@@ -38,7 +38,7 @@ class Footer(ipywidgets.VBox):
         self,
         *,
         cancel: Callable[[], None],
-        save: Callable[[str, str, float], None],
+        save: Callable[[FileLook], None],
         copy: Callable[[], None],
         save_state: Callable[[], None],
         open_state: Callable[[bytes], None],

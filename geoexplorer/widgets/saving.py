@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import ipywidgets
 
-__all__ = ["FORMATS", "SaveForm"]
+__all__ = ["FORMATS", "FileLook", "SaveForm"]
 
 # format -> media type
 FORMATS = {
@@ -18,13 +19,32 @@ FORMATS = {
 }
 
 
-class SaveForm(ipywidgets.HBox):
-    """Asks how a figure is to be saved and calls ``save(format, width, points)``.
+@dataclass(frozen=True)
+class FileLook:
+    """What a figure's file looks like.
 
-    The width is a length with its unit, such as ``"84mm"``.
+    Examples
+    --------
+    >>> FileLook("PDF", "84mm", 8.0).ending
+    '.pdf'
     """
 
-    def __init__(self, save: Callable[[str, str, float], None]) -> None:
+    format: str
+    width: str  # a length with its unit
+    points: float  # of the letters
+
+    @property
+    def ending(self) -> str:
+        """Of the file's name."""
+        return f".{self.format.lower()}"
+
+
+class SaveForm(ipywidgets.HBox):
+    """Asks how a figure is to be saved and calls ``save(look)``."""
+
+    def __init__(self, save: Callable[[FileLook], None]) -> None:
+        # What was saved last, or is chosen since; None as long as nobody has chosen anything.
+        self.chosen: FileLook | None = None
         # All but HTML need kaleido, which is not installed with the rest.
         preferred = "PDF" if find_spec("kaleido") else "HTML"
         self.format = ipywidgets.Dropdown(
@@ -37,8 +57,11 @@ class SaveForm(ipywidgets.HBox):
         super().__init__([self.format, self.width, self.unit, self.points, self.button])
         self.add_class("gx-form")
         self.unit.add_class("gx-unit")
-        self.button.on_click(
-            lambda _: save(
-                self.format.value, f"{self.width.value:g}{self.unit.value}", self.points.value
-            )
-        )
+        for control in (self.format, self.width, self.unit, self.points):
+            control.observe(self._choose, "value")
+        self.button.on_click(lambda _: save(self._choose()))
+
+    def _choose(self, _change: object = None) -> FileLook:
+        width = f"{self.width.value:g}{self.unit.value}"
+        self.chosen = FileLook(self.format.value, width, self.points.value)
+        return self.chosen

@@ -105,6 +105,19 @@ def test_without_kaleido(tmp_path, monkeypatch):
         figures.save(halves(), tmp_path / "a.pdf")
 
 
+def test_kaleido_that_was_installed_too_late(tmp_path, monkeypatch):
+    """Plotly looks for it once, when it is loaded or first asked."""
+    pytest.importorskip("kaleido")
+    late = "Image export requires the Kaleido package, v1.0.0 or greater"
+
+    def refused(*_args, **_options):
+        raise RuntimeError(late)
+
+    monkeypatch.setattr(go.Figure, "to_image", refused)
+    with pytest.raises(export.MissingProgramError, match=r"saving a \.pdf needs a restart.*kernel"):
+        figures.save(halves(), tmp_path / "a.pdf")
+
+
 def test_without_chrome(tmp_path, monkeypatch):
     pytest.importorskip("kaleido")
     chromium = pytest.importorskip("choreographer.browsers.chromium")

@@ -1,6 +1,7 @@
 """A copied script draws exactly the figure that is on the screen, in a Python of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import geoexplorer as gx
+from geoexplorer import figures
 from geoexplorer.widgets.axes import KINDS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -88,3 +90,40 @@ def test_ones_own_classifier_and_images_are_variables(open_explorer):
     scope = {"clf": clf, "images": images}
     exec(code.replace("figure.show()", ""), scope)
     assert scope["figure"].to_json() == explorer.figure().to_json()
+
+
+def test_the_script_writes_the_file_that_was_saved(explorer, monkeypatch):
+    """Of every panel, once a kind of file is chosen; before, the script only draws."""
+    written, sent = [], []
+
+    def write(result, path, **options):
+        written.append((type(result), Path(path).name, options))
+        Path(path).write_bytes(b"")
+
+    monkeypatch.setattr(figures, "save", write)
+    monkeypatch.setattr(explorer.page, "download", lambda *file: sent.append(file[0]))
+    assert "save" not in explorer.code()
+    form = explorer.footer.form
+    form.format.value, form.width.value, form.points.value = "SVG", 85.0, 7.5
+    for index, panel in enumerate(explorer.panels.values()):
+        explorer._tab_bar.selected_index = index
+        assert explorer.panel is panel
+        form.button.click()
+        code = explorer.code()
+        last = code.strip().splitlines()[-1]
+        result = re.match(r"figures\.save\((\w+), ", last)[1]
+        assert "width='85mm', font_size=7.5" in last
+        if panel.key in ("curvature", "detection"):  # the others' options name further variables
+            clf = explorer.session.subject.clf
+            exec(last, {result: panel.result(), "figures": figures, "clf": clf})
+            assert written[-1] == written[-2]
+    assert explorer.errors.last is None
+    assert len(sent) == len(explorer.panels)
+    assert all(name.endswith(".svg") for name in sent)
+
+
+def test_the_script_of_a_file_runs(explorer, tmp_path):
+    explorer.footer.form.format.value = "PDF"
+    explorer.footer.form.format.value = "HTML"
+    run_script(explorer.code(), tmp_path)
+    assert (tmp_path / f"{explorer.panel.file_stem()}.html").stat().st_size > 10_000
