@@ -35,6 +35,7 @@ __all__ = ["directions_layers"]
 
 _PARTING = 1.6  # lines of text between the two halves
 _MOST_ROWS = 4
+_LEAST_HEIGHT = 6.0  # lines of text
 
 
 def directions_layers(
@@ -91,7 +92,7 @@ def directions_layers(
     unit = curvatures.directions.double().numpy()
     columns = [*range(count), *range(unit.shape[1] - count, unit.shape[1])]
     scale = float(np.nan_to_num(np.abs(unit[np.ix_(rows, columns)])).max()) if rows else 1.0
-    reading = scale_words(scale)
+    reading = scale_words(scale) if rows else []
     reading += sign_words([curvatures], class_names)
     reading += finding_words(curvatures, curvatures.asymmetry)
     if len(rows) < len(curvatures):
@@ -100,15 +101,18 @@ def directions_layers(
         heading=heading if title else (),
         caption=reading if caption else (),
         axes=False,
-        plot_height=max(whole, 5 * font),
+        plot_height=max(whole, _LEAST_HEIGHT * font),
         **sizes,
     )  # fmt: skip
 
     second = named + count * shown.step + (_PARTING - SPACE) * font
     starts = [start + n * shown.step for start in (named, second) for n in range(count)]
+    above = [(named, "most positive"), (second, "most negative")]
+    if not rows:
+        above = [(0.0, "no curvature is known, and so no direction")]
     labels = [
         Label(max(start - 0.3 * font, 0.01), 0.6 * font, text, "middle right", look.muted)
-        for start, text in ((named, "most positive"), (second, "most negative"))
+        for start, text in above
     ]
     for line, row in enumerate(rows):
         top = ABOVE * font + line * (tall + BELOW * font)

@@ -98,6 +98,16 @@ def test_directions_lie_inside_and_beside_each_other(width, count, shape):
     assert all(0 < y < bottom for y in labels.y)
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 2, 3)])
+def test_directions_that_are_not_known(shape):
+    count = math.prod(shape)
+    nothing = principal(3, dimension=count, kept=True, shape=shape, missing=[0, 1, 2])
+    figure = nothing.figure(view="directions")
+    assert not images(figure)
+    assert "no curvature is known" in words(figure)
+    assert "unit l2 norm" not in words(figure)
+
+
 def test_directions_have_to_be_there():
     with pytest.raises(ValueError, match="measure them with directions=True or with k="):
         principal().figure(view="directions")
