@@ -187,12 +187,9 @@ def _bound_labels(
     meets = [curve.x[y < top] for curve, y in zip(curves, lower, strict=True)]
     room = (min([stop, *(float(x.min()) for x in meets if len(x))]) - start) / unit
     left, colour = start + 0.4 * canvas.font * unit, canvas.look.muted
-    *texts, value = known[0].texts
+    *texts, _ = known[0].texts
     if not levels:
-        texts = [
-            f"{value} is far below: no nearest point lies beyond it{known[0].limit}",
-            f"{value} ↓: none lies below{known[0].limit}",
-        ]
+        texts = list(known[0].far)
         fitting = first_fitting(texts, room - 0.8 * canvas.font, canvas.font)
         return [Label(left, low, fitting or texts[-1], "top right", colour)]
     fitting = first_fitting(texts, room - 0.8 * canvas.font, canvas.font)

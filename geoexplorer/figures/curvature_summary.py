@@ -70,16 +70,20 @@ class Bound:
 
     value: float
     texts: Sequence[str]  # what it says, the longest first, and its value last
-    limit: str = ""  # in which it holds
+    far: Sequence[str]  # what it says where it is too far below to be drawn
 
 
 def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
-    """The bound of each result, the median one where it has several points."""
+    """The bound of each result, the median one where it has several points.
+
+    There is none where r was confined: on a face of the bounds, and across a subspace, a nearest
+    point may have any curvature.
+    """
     bounds: list[Bound | None] = []
     for result in results:
         lengths = result.distances.double().numpy()
         lengths = lengths[np.isfinite(lengths) & (lengths > 0)]
-        if len(lengths) == 0:
+        if len(lengths) == 0 or result.confined:
             bounds.append(None)
             continue
         middle = float(np.median(lengths))
@@ -94,6 +98,7 @@ def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
         if result.at != 1:
             meaning = "bound at nearest points <i>z</i>"
             texts = [f"{value}: {meaning}", f"{short}: {meaning}"]
+            far = [f"{value} is far below: {meaning}", f"{value} ↓: {meaning}", f"{value} ↓"]
         else:
             own = " its own" if median else ""
             meaning = f"no nearest point lies below{own}{limit}"
@@ -101,7 +106,9 @@ def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
             least = f", bound{limit}" if median else f": none lies below{limit}"
             texts = [f"{value}: {meaning}", f"{short}: {meaning}",
                      f"{short}: none lies below{own}{limit}", f"{short}{least}"]  # fmt: skip
-        bounds.append(Bound(-1 / middle, tuple(dict.fromkeys((*texts, value))), limit))
+            beyond = f"no nearest point lies beyond{own or ' it'}{limit}"
+            far = [f"{value} is far below: {beyond}", f"{value} ↓: none lies below{own}{limit}"]
+        bounds.append(Bound(-1 / middle, tuple(dict.fromkeys((*texts, value))), tuple(far)))
     return bounds
 
 

@@ -79,13 +79,16 @@ def network_name(result: Curvature) -> str:
 
 
 def place_words(result: Curvature) -> str:
-    """Where along r it was measured, and how nearly r is normal to the boundary there."""
+    """Where along r it was measured, to what r was confined, and how nearly it is normal at z."""
     place = at_words(result.at)
+    if result.confined:
+        place += f", <i>z</i> found within {escaped(result.confined)}"
     known = result.alignment[result.alignment.isfinite()]
     if len(known) == 0:
         return place
     median = " (median)" if len(known) > 1 else ""
-    return f"{place}, alignment {float(known.double().quantile(0.5)):.3f}{median}"
+    there = "" if result.at == 1 else " at <i>z</i>"
+    return f"{place}, alignment{there} {float(known.double().quantile(0.5)):.3f}{median}"
 
 
 def at_words(at: float) -> str:

@@ -69,11 +69,21 @@ class Curvature(BatchResult):
     values: Tensor  # (n, ...), 1 / l2 unit of pixel values; NaN where there is no boundary point
     own: Tensor  # (n,) int64
     other: Tensor  # (n,) int64
-    distances: Tensor  # (n,): ‖r‖; no nearest point has a curvature below -1/‖r‖
-    alignment: Tensor  # (n,): how nearly r is normal to the boundary there
+    # (n,): ‖r‖; no nearest point has a curvature below -1/‖r‖, unless r was confined
+    distances: Tensor
+    alignment: Tensor  # (n,): how nearly r is normal to the boundary at z, wherever it is measured
     method: str  # "autograd", "central_difference", "smoothed" or "secant"
     step: float  # h, the l2 length of a displacement; 0 for autograd
     at: float  # measured at x + at r: 1 is the boundary point
+
+    @property
+    def confined(self) -> str:
+        """What r was confined to in the search for z: ``"the bounds"``, a subspace, or nothing."""
+        options = self.provenance.options
+        subspace = options.get("subspace")
+        if subspace is not None:
+            return f"the subspace {subspace}"
+        return "the bounds" if options.get("bounded") else ""
 
 
 @dataclass(frozen=True)
@@ -124,10 +134,11 @@ class Measurement:
             require_step(step, clf=clf)
         if isinstance(at, bool) or not isinstance(at, Real) or not math.isfinite(at):
             raise ValueError(f"at must be a finite number (1 is the boundary point), got {at!r}")
-        found = boundary.provenance.options.get("effort")
+        found = boundary.provenance.options
         recorder = Recorder(
-            clf, function, method=method, step=step, at=at, seed=seed, points=found, **options
-        )
+            clf, function, method=method, step=step, at=at, seed=seed, points=found.get("effort"),
+            bounded=found.get("bounded", False), subspace=found.get("subspace"), **options,
+        )  # fmt: skip
         chosen = method
         if method == "auto":
             chosen = "smoothed" if has_kinks(clf) else accepted[0]

@@ -61,7 +61,9 @@ class CurvatureByStep(Curvature):
     """
 
     steps: tuple[float, ...]  # (s,), ascending
-    directions: Tensor  # (n, m, C, H, W), unit tangents
+    # (n, m, C, H, W), unit tangents at the smallest step: as far as the normal changes with the
+    # step, as that of "smoothed" does, so do they.
+    directions: Tensor
     direction_names: tuple[str, ...]  # (m,)
     standard_errors: Tensor  # (n, m, s), from the probes of "smoothed"; 0 for the other methods
 

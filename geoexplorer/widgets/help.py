@@ -113,8 +113,8 @@ TERMS = {
     ),
     "limit": (
         "No nearest boundary point has a curvature below this line, or a nearer one would exist. "
-        "It binds the curvature at z itself: at DeepFool's points, or at a step h, values may lie "
-        "below.",
+        "It binds the curvature at z itself: at DeepFool's points, at a step h, or where r is "
+        "confined to the bounds or a subspace, values may lie below.",
         "κ ≥ −1 / ‖r‖",
     ),
     "asymmetry": (

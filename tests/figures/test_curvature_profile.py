@@ -221,6 +221,33 @@ def test_a_line_far_below_does_not_squeeze_the_curve():
     assert "none lies below" in narrow
 
 
+def test_a_line_far_below_claims_no_more_than_one_that_is_drawn():
+    many = words(principal(3, distances=torch.full((3,), 0.01)).figure())
+    assert "lies beyond its own" in many
+    elsewhere = words(principal(distances=torch.tensor([0.01]), at=0.8).figure())
+    assert "−1/‖r‖ = −100 is far below: bound at nearest points z" in elsewhere
+    assert "no nearest point lies" not in elsewhere
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"bounded": True, "subspace": None}, "z found within the bounds"),
+        ({"bounded": False, "subspace": "DCT 4 x 4"}, "z found within the subspace DCT 4 x 4"),
+    ],
+)
+@pytest.mark.parametrize("view", ["profile", "histogram"])
+def test_points_whose_perturbation_was_confined_have_no_such_line(options, where, view):
+    made = Provenance(network="digits-cnn", options=options)
+    for distance in (1.25, 0.01):
+        result = principal(distances=torch.tensor([distance]), provenance=made)
+        assert bound_of([result]) == [None]
+        said = words(result.figure(view=view))
+        assert where in said
+        assert "lies" not in said
+        assert "−1/‖r‖" not in said
+
+
 @pytest.mark.parametrize("width", [290, 321, 640])
 @pytest.mark.parametrize(
     "options",

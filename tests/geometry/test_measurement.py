@@ -9,6 +9,7 @@ from torch import nn
 
 import geoexplorer as gx
 from geoexplorer.geometry.directions import given, random_tangent
+from geoexplorer.geometry.measurement import Measurement
 
 
 class Ball(nn.Module):
@@ -164,6 +165,55 @@ def test_a_network_in_place_of_a_classifier(point):
 def test_directions_is_yes_or_no(ball, point):
     with pytest.raises(TypeError, match="directions must be True or False, got 'no'"):
         gx.principal_curvatures(ball, point, directions="no")
+
+
+class Corner(nn.Module):
+    """The own region is a small ball beside a corner of the bounds."""
+
+    def forward(self, x):
+        margin = 0.04 - (x.flatten(1) - 0.1).square().sum(1)
+        return torch.stack([margin, -margin], dim=1)
+
+
+class Tip(nn.Module):
+    """The own region is a thin parabola along the first pixel, with its tip at 0.8."""
+
+    def forward(self, x):
+        first, second = x.flatten(1).T
+        margin = 0.8 - first - 50 * second**2
+        return torch.stack([margin, -margin], dim=1)
+
+
+ACROSS = gx.Subspace(torch.tensor([[[[1.0, 0.0]]]]), "first pixel")
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "confined"),
+    [
+        (Corner(), {}, ""),
+        (Corner(), {"bounded": True}, "the bounds"),
+        (Tip(), {"subspace": ACROSS}, "the subspace first pixel"),
+    ],
+)
+def test_what_the_perturbation_was_confined_to_is_kept(module, options, confined, tmp_path):
+    """On the bounds, and across a subspace, a nearest point may be bent more than -1/‖r‖."""
+    clf = gx.Classifier(module.eval(), input_shape=(1, 1, 2), device="cpu")
+    b = gx.nearest_boundary(clf, torch.zeros(1, 1, 1, 2), effort="accurate", **options)
+    found = gx.principal_curvatures(clf, b)
+    assert found.confined == confined
+    found.save(tmp_path / "found.npz")
+    assert type(found).load(tmp_path / "found.npz").confined == confined
+    assert bool(found.values < -1.01 / found.distances) == bool(confined)
+
+
+def test_random_vectors_are_none_of_the_probes(ball, point):
+    measurement = Measurement.begin(
+        "any", ball, point, method="smoothed", step=None, at=1.0, seed=3
+    )
+    vectors = torch.randn(16, generator=measurement.vectors())
+    for stream in range(100):
+        probes = torch.randn(16, generator=measurement.generator(stream))
+        assert float((vectors - probes).abs().max()) > 0.1
 
 
 def test_too_few_dimensions():
