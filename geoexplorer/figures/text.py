@@ -19,11 +19,13 @@ __all__ = [
     "wrapped",
 ]
 
-_NARROW, _WIDE = "iIjlt.,:;'|!()[]f -", "mwMW@%"
+# Of a letter, over the size, in DejaVu Sans: the widest of the fonts that browsers take for
+# "sans-serif", and the one that Linux and so a paper's PDF has.
+_NARROW, _WIDE, _SIGNS = "iIjlt.,:;'|!()[]f -r", "mwMW@%", "+=<>±−→×≤≥≈·"
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide ``text`` is in a sans-serif font of ``size``, in the same unit.
+    """About how wide ``text`` is at most in a sans-serif font of ``size``, in the same unit.
 
     Examples
     --------
@@ -31,7 +33,16 @@ def text_width(text: str, size: float) -> float:
     True
     """
     return size * sum(
-        0.32 if c in _NARROW else 0.88 if c in _WIDE else 0.7 if c.isupper() else 0.56 for c in text
+        0.35
+        if c in _NARROW
+        else 0.92
+        if c in _WIDE
+        else 0.84
+        if c in _SIGNS
+        else 0.7
+        if c.isupper()
+        else 0.62
+        for c in text
     )
 
 
