@@ -46,6 +46,8 @@ class CurvatureDensity(Curvature):
 
     ``values`` are the nodes ``(n, k)`` in no order; with the weights they stand for the whole
     spectrum: the share of curvatures below c is about the sum of the weights of nodes below c.
+    Where a probe meets fewer different curvatures than ``order``, the nodes left over are 0 and
+    have no weight.
     """
 
     weights: Tensor  # (n, k), positive; each row sums to 1
@@ -167,7 +169,8 @@ def curvature_density(
     probes
         Random tangents at each point, from each of which a Lanczos iteration starts.
     order
-        Products in each; as many moments of the distribution, twice over, are exact for the probe.
+        Products in each, no more than d - 1 and each as long as any other; as many moments of the
+        distribution, twice over, are exact for the probe.
     seed
         For the tangents.
 

@@ -11,6 +11,7 @@ from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.widgets.code import principal_name
 from geoexplorer.widgets.help import help_button, term
 from geoexplorer.widgets.session import View
 
@@ -99,7 +100,7 @@ def _pictures(
         '<div class="gx-pictures">'
         + _figure(
             signed_uri(direction.numpy(), largest, paper=paper, least_side=1),
-            f"its direction, ±{largest:.2g} a pixel",
+            f"{principal_name(rank_of(curvatures, column))}, ±{largest:.2g} a pixel",
         )
         + _figure(
             image_uri(points.points[0].numpy(), bounds=view.clf.bounds, least_side=1),

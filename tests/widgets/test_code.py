@@ -92,8 +92,9 @@ def test_ones_own_classifier_and_images_are_variables(open_explorer):
     assert scope["figure"].to_json() == explorer.figure().to_json()
 
 
-def test_the_script_writes_the_file_that_was_saved(explorer, monkeypatch):
+def test_the_script_writes_the_file_that_was_saved(explorer, monkeypatch, tmp_path):
     """Of every panel, once a kind of file is chosen; before, the script only draws."""
+    monkeypatch.chdir(tmp_path)
     written, sent = [], []
 
     def write(result, path, **options):

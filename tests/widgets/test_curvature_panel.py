@@ -93,6 +93,7 @@ def test_it_opens_with_the_most_negative_curvature_of_all(curvature):
     limit = -1 / float(expected.distances)
     assert f"limit −1/‖r‖ = {limit:.3g}".replace("-", "−") in facts
     assert panel.readout.pictures.value.count("data:image/png") == 2
+    assert "principal direction −1, ±" in panel.readout.pictures.value
 
 
 def test_a_click_and_the_keys_choose_a_value(curvature):
