@@ -17,45 +17,17 @@ from torch import Tensor
 
 from geoexplorer import jobs
 from geoexplorer.arguments import require_whole
-from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
+from geoexplorer.geometry.curvature_parts import Part
 from geoexplorer.geometry.directions import Direction, given
+from geoexplorer.geometry.extreme_curvatures import extreme_curvatures_steps, searched_together
 from geoexplorer.geometry.matrices import LARGEST_MATRIX, by_matrix
-from geoexplorer.geometry.measurement import (
-    Curvature,
-    Measurement,
-    Steps,
-    news,
-    require_points,
-    with_normal,
-)
-from geoexplorer.geometry.operators import ShapeOperators
-from geoexplorer.geometry.smoothing import smoothed_halves_steps
-from geoexplorer.geometry.spectra import (
-    TOLERANCE,
-    Extremes,
-    assemble_steps,
-    eigenpairs,
-    extreme_steps,
-    symmetrised,
-    vectors_held,
-)
+from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news, require_points
+from geoexplorer.geometry.whole_spectra import MATRICES, smoothed_spectra_steps, spectra_steps
 from geoexplorer.jobs import Progress
 
 __all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_steps"]
-
-_BEFORE_EIGENVALUES = 0.9  # share of the work that is done when a matrix is complete
-_TINY = 1e-12
-_SEARCH_SHARE = 0.7  # of the work, where values are held out
-_FRESH_PRODUCTS = 4  # whose mean gives a held-out value
-# So many more than asked are looked for at either end, but at least so many: which of them are the
-# extreme ones is told by values that are held out.
-_SPARE, _LEAST_SPARE = 0.5, 5
-_MATRICES = 10  # of d x d, held for one point
-_SEARCHED_TOGETHER = 64  # points, where they fit into memory
-# A smoothed value has converged if the other half of the probes agrees to this share of the
-# largest value in size at the same end of the spectrum.
-_AGREEMENT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,11 +215,11 @@ def _measure(
     done = 0
     for rows in measurement.blocks(_block_size(measurement, k)):
         if k is not None and not by_matrix(d, k, measurement.method):
-            steps = _extremes_steps(measurement, rows, k)
+            steps = extreme_curvatures_steps(measurement, rows, k)
         elif measurement.method == "smoothed":
-            steps = _smoothed_steps(measurement, rows, k)
+            steps = smoothed_spectra_steps(measurement, rows, k)
         else:
-            steps = _spectra_steps(measurement, rows, directions)
+            steps = spectra_steps(measurement, rows, directions)
         for fraction, part in steps:
             if part is not None:
                 found.take(part)
@@ -257,19 +229,6 @@ def _measure(
                 yield Progress(share, message), found.result
         done += len(rows)
     yield Progress(), found.result
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Curvatures of some of the points, on the device."""
-
-    rows: Tensor
-    values: Tensor  # (n, k)
-    residuals: Tensor  # (n, k)
-    converged: Tensor  # (n, k)
-    asymmetry: Tensor  # (n,)
-    directions: Tensor | None  # (n, k, d)
-    errors: Tensor | None = None  # (n, k); None is 0
 
 
 class _Found:
@@ -285,7 +244,7 @@ class _Found:
         d = measurement.clf.dimension
         self._directions = measurement.unknown(count, d) if directions else None
 
-    def take(self, part: _Part) -> None:
+    def take(self, part: Part) -> None:
         rows = part.rows
         self._values[rows] = part.values.cpu()
         self._residuals[rows] = part.residuals.cpu()
@@ -312,158 +271,8 @@ class _Found:
         )
 
 
-Parts = Iterator[tuple[float, _Part | None]]
-
-
-def _extremes_steps(measurement: Measurement, rows: Tensor, m: int) -> Parts:
-    """The extreme values from products alone."""
-    rows, operators = measurement.shape_operators(rows)
-    if len(rows) == 0:
-        return
-    noisy = measurement.method == "smoothed"
-    search_share = _SEARCH_SHARE if noisy else 1.0
-    sought = _sought(m, operators.dimension, noisy)
-    extremes = None
-    for so_far in extreme_steps(operators, sought, measurement.vectors(), noisy=noisy):
-        extremes = so_far
-        yield search_share * extremes.fraction, _part_of(rows, operators, extremes.ends(m))
-    if noisy and extremes is not None:
-        # Fresh probes, the same ones however long the search was.
-        fresh = operators.measured_by(measurement.hessians(measurement.level_sets(rows), stream=1))
-        held_out, errors = _held_out(fresh, extremes, m)
-        yield 1.0, _part_of(rows, operators, held_out, errors)
-
-
-def _part_of(
-    rows: Tensor, operators: ShapeOperators, extremes: Extremes, errors: Tensor | None = None
-) -> _Part:
-    return _Part(
-        rows=rows,
-        values=extremes.values,
-        residuals=extremes.residuals,
-        converged=extremes.converged,
-        asymmetry=extremes.asymmetry,
-        directions=operators.lift(extremes.vectors),
-        errors=errors,
-    )
-
-
-def _held_out(operators: ShapeOperators, found: Extremes, m: int) -> tuple[Extremes, Tensor]:
-    """Values of the same directions by probes that had no part in finding them, and their errors.
-
-    The search favours directions in which its noise happens to be large, so that the extreme ones
-    are chosen anew: the m largest and the m smallest of the new values.
-    """
-    drawn = [operators.along(found.vectors) for _ in range(_FRESH_PRODUCTS)]
-    values = torch.stack([each for each, _ in drawn]).mean(0)
-    errors = torch.stack([each for _, each in drawn]).square().sum(0).sqrt() / len(drawn)
-    return _compared(values, errors, found, m)
-
-
-def _compared(
-    values: Tensor, errors: Tensor, found: Extremes, m: int | None
-) -> tuple[Extremes, Tensor]:
-    """Held-out values beside those found, all or m at either end, descending; and their errors."""
-    order = values.argsort(dim=1, descending=True)
-    if m is not None:
-        order = torch.cat([order[:, :m], order[:, -m:]], dim=1)
-    values, errors = values.gather(1, order), errors.gather(1, order)
-    residuals = (found.values.gather(1, order) - values).abs()
-    middle = (values.shape[1] + 1) // 2
-    sizes = values.abs()
-    largest = torch.cat(
-        [end.amax(1, keepdim=True).expand_as(end) for end in (sizes[:, :middle], sizes[:, middle:])
-         if end.shape[1]], dim=1,
-    )  # fmt: skip
-    # What is nothing beside the largest of all has no digits to agree in.
-    least = TOLERANCE * sizes.amax(1, keepdim=True)
-    held_out = Extremes(
-        values=values,
-        vectors=found.vectors.gather(1, order[..., None].expand(-1, -1, found.vectors.shape[2])),
-        residuals=residuals,
-        converged=residuals <= torch.maximum(_AGREEMENT * largest, least),
-        asymmetry=found.asymmetry,
-        fraction=1.0,
-    )
-    return held_out, errors
-
-
-def _spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> Parts:
-    """All values, from matrices of products."""
-    rows, operators = measurement.shape_operators(rows)
-    if len(rows) == 0:
-        return
-    matrices = operators.like
-    for fraction, so_far in assemble_steps(operators):
-        matrices = so_far
-        yield fraction * _BEFORE_EIGENVALUES, None
-    matrices, asymmetry = symmetrised(matrices)
-    jobs.check_cancelled()
-    lifted = None
-    if directions:
-        values, vectors = eigenpairs(matrices)
-        lifted = operators.lift(vectors)
-    else:
-        values = torch.linalg.eigvalsh(matrices).flip(1)
-    # The part of G that was symmetrised away, of which no more than its norm can act on u.
-    share = asymmetry / 2  # of the antisymmetric part in G, whose square adds to the other's
-    size = matrices.flatten(1).norm(dim=1) / (1 - share**2).clamp_min(_TINY).sqrt()
-    # An antisymmetric matrix has each of its singular values twice.
-    leftover = (share * size / 2**0.5)[:, None]
-    residuals = leftover.expand_as(values)
-    converged = residuals <= TOLERANCE * values.abs().amax(1, keepdim=True)
-    yield 1.0, _Part(rows, values, residuals, converged, asymmetry, lifted)
-
-
-def _smoothed_steps(measurement: Measurement, rows: Tensor, k: int | None) -> Parts:
-    """Directions from one half of the probes, values from the other."""
-    sets = measurement.level_sets(rows)
-    halves = None
-    for fraction, so_far in smoothed_halves_steps(sets, measurement.step, measurement.seed):
-        halves = so_far
-        yield fraction * _BEFORE_EIGENVALUES, None
-    assert halves is not None  # there is at least one step
-    regular = with_normal(halves.gradients)
-    rows = rows[regular.cpu()]
-    if len(rows) == 0:
-        return
-    jobs.check_cancelled()
-    operators = ShapeOperators(measurement.hessians(sets[regular]), halves.gradients[regular])
-    first, asymmetry = symmetrised(operators.restricted(halves.first[regular]))
-    other_half = operators.restricted(halves.second[regular])
-    second, _ = symmetrised(other_half)
-    found, vectors = eigenpairs(first)
-    with FullPrecision():
-        values = ((vectors @ second) * vectors).sum(2)
-        errors = _noise_along(other_half, vectors)
-    extremes = Extremes(values=found, vectors=vectors, residuals=found, converged=found,
-                        asymmetry=asymmetry, fraction=1.0)  # fmt: skip
-    yield 1.0, _part_of(rows, operators, *_compared(values, errors, extremes, k))
-
-
-def _noise_along(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Standard errors ``(n, k)`` of vᵀ A v for an estimate A of a symmetric matrix. Source: own.
-
-    A is the sum of p (H p + ε)ᵀ over the orthonormal probes p, with noise ε in each. The error of
-    vᵀ A v is the sum of (pᵀ v) (εᵀ v), and what A lacks in symmetry shows about how large it is:
-    (A - Aᵀ) v holds each εᵀ v along p, which vᵀ p takes 1/d of, squared, and as much again of all
-    ε, so that the error is rather too large than too small.
-    """
-    leftover = vectors @ (matrices - matrices.transpose(1, 2))
-    errors: Tensor = leftover.norm(dim=2) / vectors.shape[2] ** 0.5
-    return errors
-
-
 def _block_size(measurement: Measurement, k: int | None) -> int:
     """Points that are worked on together."""
     if k is None or by_matrix(measurement.clf.dimension, k, measurement.method):
-        return measurement.fitting_matrices(_MATRICES)
-    dimension, noisy = measurement.clf.dimension - 1, measurement.method == "smoothed"
-    held = vectors_held(dimension, _sought(k, dimension, noisy), noisy=noisy)
-    return min(measurement.fitting(held), _SEARCHED_TOGETHER)
-
-
-def _sought(m: int, dimension: int, noisy: bool) -> int:
-    """How many values are looked for at either end."""
-    spare = max(_LEAST_SPARE, round(_SPARE * m)) if noisy else 0
-    return min(m + spare, dimension // 2)
+        return measurement.fitting_matrices(MATRICES)
+    return searched_together(measurement, k)

@@ -29,8 +29,8 @@ from geoexplorer import (
     principal_curvatures,
     principal_curvatures_steps,
 )
-from geoexplorer.geometry import curvature
 from geoexplorer.geometry import directions as named
+from geoexplorer.geometry import extreme_curvatures
 from geoexplorer.geometry.operators import default_step
 from geoexplorer.geometry.spectra import vectors_held
 from geoexplorer.results import Recorder
@@ -1279,7 +1279,7 @@ def test_points_are_searched_together_as_far_as_memory_allows(method, k, monkeyp
         assert operators.count * vectors * 4 * 4096 <= memory or operators.count == 1
         raise Enough
 
-    monkeypatch.setattr(curvature, "extreme_steps", searched)
+    monkeypatch.setattr(extreme_curvatures, "extreme_steps", searched)
     with pytest.raises(Enough):
         principal_curvatures(clf, b, k, method=method)
     assert seen[0] == (3 if k == 1 else 1)
