@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -375,11 +376,15 @@ def _require_tangents(boundary: BoundaryPoints, flat: Tensor) -> None:
 def _lengths(clf: Classifier, steps: Any) -> tuple[float, ...]:
     if steps is None:
         return tuple(factor * default_step(clf) for factor in _STEPS)
+    if isinstance(steps, (Tensor, np.ndarray)) and steps.ndim == 1:
+        steps = steps.tolist()
     if not isinstance(steps, Sequence) or isinstance(steps, str):
         raise TypeError(f"steps must be a sequence of lengths h or None, got {steps!r}")
     lengths = tuple(sorted({require_step(step, "steps", clf=clf) for step in steps}))
     if not lengths:
         raise ValueError("steps must hold at least one length h, got none")
+    if len(lengths) < len(steps):
+        raise ValueError(f"steps must differ from each other, got {list(steps)}")
     return lengths
 
 

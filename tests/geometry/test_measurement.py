@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -231,3 +232,23 @@ def test_steps_are_no_text(ball, point):
     direction = given(torch.rand(1, 4, 4), "any")
     with pytest.raises(TypeError, match="steps must be a sequence of lengths"):
         gx.curvature_by_step(ball, point, direction, steps="0.1")
+
+
+def test_steps_as_a_tensor_or_an_array(ball, point):
+    direction = random_tangent(point, seed=0)
+    listed = gx.curvature_by_step(ball, point, direction, steps=[0.25, 0.5])
+    for steps in (torch.tensor([0.5, 0.25]), np.array([0.25, 0.5])):
+        found = gx.curvature_by_step(ball, point, direction, steps=steps)
+        assert found.steps == (0.25, 0.5)
+        assert torch.equal(found.values, listed.values)
+
+
+def test_a_step_given_twice(ball, point):
+    direction = random_tangent(point, seed=0)
+    with pytest.raises(ValueError, match=r"steps must differ from each other, got \[0.25, 0.25\]"):
+        gx.curvature_by_step(ball, point, direction, steps=[0.25, 0.25])
+
+
+def test_sections_along_nothing(ball, point):
+    with pytest.raises(ValueError, match="directions must hold at least one direction"):
+        gx.normal_sections(ball, point, [])
