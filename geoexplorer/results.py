@@ -258,8 +258,10 @@ def _positions(count: int, index: Any) -> NDArray[np.int64]:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and lists in place of arrays, so that an option can be written as JSON."""
-    return value.tolist() if isinstance(value, (Tensor, np.ndarray, np.generic)) else value
+    """Numbers and tuples in place of arrays and lists, which are the same when read from a file."""
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 @cache
