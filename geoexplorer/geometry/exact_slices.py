@@ -2,31 +2,37 @@
 
 The window is cut into triangles until each of them either lies in one region for sure, by the
 bounds of :mod:`geoexplorer.geometry.exact_triangles`, or holds no unit that switches. On the latter
-ones the logits are affine, and the boundary is where the two highest of them are equal: straight
-pieces, which are put together to the boundaries of the window. Triangles with many units that
-switch are cut in four, those with few along the lines on which they do. Where the two highest
-logits are nearer to each other than rounding can have brought them, it is not known on which side
-of the boundary a point lies; how large a share of the window that is comes with the boundary.
+ones the logits are affine, and they are cut on along the lines where the two highest are equal.
+Triangles with many units that switch are cut in four, those with few along the lines on which they
+do. So in the end each triangle belongs to one class; the boundaries are the sides between those of
+different classes. Where the two highest logits are nearer to each other than rounding can have
+brought them, it is not known on which side of the boundary a point lies; how large a share of the
+window that is comes with the triangles.
 Source: own; exact slices
 of networks without pooling and residual sums are SplineCam (Humayun et al., CVPR 2023).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from geoexplorer.classifier import Classifier
-from geoexplorer.geometry.exact_triangles import triangles_through
+from geoexplorer.geometry.exact_labels import of_one_class
+from geoexplorer.geometry.exact_mesh import Cells, Mesh, crossing
+from geoexplorer.geometry.exact_pixels import ExactPixels
+from geoexplorer.geometry.exact_sides import Sides
+from geoexplorer.geometry.exact_triangles import Triangles, triangles_through
 from geoexplorer.geometry.piecewise import agrees, distrust
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.programs import Program
 from geoexplorer.jobs import News
 
-__all__ = ["Pieces", "boundary_pieces_steps"]
+__all__ = ["Slices", "slices_steps"]
 
 # Triangles with at most so many units that switch are cut along one of them.
 _FEW = 12
@@ -34,25 +40,30 @@ _CPU_BYTES = 24 * 2**20  # of the largest result, for triangles that are worked 
 _GPU_SHARE = 1 / 64
 _MOST = 2**12
 _MOST_TRIANGLES = 3_000_000
+_MOST_SECONDS = 900.0  # foretold from those that the first ones took
+_FORETOLD = 500  # so many are looked at before it is foretold how many there will be
+_FOLLOWED = 64  # to foretell it
 # A triangle whose sides are a smaller share of the window's is taken to be affine, and undecided.
 _SMALLEST = 1e-10
+_DEEPEST = 1000  # and so is one that so many cuts have left over
 _UNSURE = 1e-4  # the largest share of the window that may be undecided
 _COMPARED = 64  # of so many triangles one at whose corners program and network are compared
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Straight pieces of the boundaries between regions."""
+class Slices:
+    """A window of a plane, as far as it is cut into triangles that each belong to one class."""
 
-    points: Tensor  # (p, 2, 2) float64: the ends, in plane coordinates
-    classes: Tensor  # (p, 2) int64: the regions to the left and to the right of end - start
+    mesh: Mesh
+    sides: Sides
+    pixels: ExactPixels
     undecided: float = 0.0  # at most so large a share of the window is undecided
 
 
-def boundary_pieces_steps(
-    clf: Classifier, program: Program, plane: Plane, window: tuple[float, float, float, float]
-) -> Iterator[tuple[float, Pieces]]:
-    """The share of the window that is done, and the pieces of boundary found there.
+def slices_steps(
+    clf: Classifier, program: Program, plane: Plane, x: Tensor, y: Tensor
+) -> Iterator[tuple[float, Slices]]:
+    """The share of the window that is done, and what is known of it.
 
     Parameters
     ----------
@@ -60,8 +71,9 @@ def boundary_pieces_steps(
         The classifier, and its network as a program.
     plane
         Where to cut.
-    window
-        ``(x0, x1, y0, y1)`` in plane coordinates.
+    x, y
+        Columns and rows of the pixels, in plane coordinates; the outermost ones are the window's
+        rim.
 
     Raises
     ------
@@ -69,67 +81,142 @@ def boundary_pieces_steps(
         If the network has too many pieces in the window, gives other logits than the program, or
         if float64 cannot tell in a noticeable part of the window which class is the highest.
     """
-    x0, x1, y0, y1 = window
-    corners = torch.tensor([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=torch.float64)
-    waiting = corners[torch.tensor([[0, 1, 2], [0, 2, 3]])]
-    whole = (x1 - x0) * (y1 - y0)
-    smallest = _SMALLEST * max(x1 - x0, y1 - y0)
-    origin, u, v = (
-        vector.double().to(program.device) for vector in (plane.origin, plane.u, plane.v)
-    )
-    found = Pieces(torch.zeros(0, 2, 2, dtype=torch.float64), torch.zeros(0, 2, dtype=torch.int64))
-    at_once, spent, done, undecided, news = _at_once(clf, program), 0, 0.0, 0.0, News()
+    window = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
+    mesh = Mesh(window)
+    waiting, whole = mesh.whole, float(mesh.whole.areas.sum())
+    smallest = _SMALLEST * max(window[1] - window[0], window[3] - window[2])
+    slices = Slices(mesh, Sides(), ExactPixels(x.numpy(), y.numpy()))
+    look = _Look(clf, program, plane)
+    done, undecided, foretold, news = 0.0, 0.0, _FORETOLD, News()
     while len(waiting):
         # The last ones first, so that no more wait than have to.
-        part = waiting[-at_once:]
-        places = part.to(program.device)
-        images = origin + places[..., :1, None, None] * u + places[..., 1:, None, None] * v
-        x, y = places.abs().amax(1)[..., None, None, None].unbind(1)
-        sizes = origin.abs() + x * u.abs() + y * v.abs()
-        try:
-            seen = triangles_through(program, images, sizes)
-        except torch.OutOfMemoryError:
-            if at_once == 1:
-                raise
-            at_once = max(1, at_once // 2)
-            continue
-        waiting = waiting[:-at_once]
-        some = torch.arange(len(part))[-spent % _COMPARED :: _COMPARED]
-        _compare(clf, program, images[some].flatten(0, 1))
-        spent += len(part)
-        if spent > _MOST_TRIANGLES:
-            raise ValueError(
-                "extent holds too many pieces of this network for an exact map; choose a smaller "
-                "window, or exact=False"
-            )
-        clf.count(forwards=3 * len(part))
-        logits, errors, switches = seen.logits.cpu(), seen.errors.cpu(), seen.switches.cpu()
-        settled = _in_one_region(logits, errors)
-        sides = (part - part.roll(1, dims=1)).norm(dim=2).amax(1)
-        affine = ~settled & ((switches == 0) | (sides <= smallest))
-        known = affine & logits.isfinite().all(2).all(1)
-        pieces = _equal_highest(part[known], logits[known])
-        unsure = torch.where(switches[affine] == 0, _unsure(logits[affine], errors[affine]), 1.0)
-        undecided += float((_areas(part[affine]) * unsure).sum()) / whole
+        part, seen = look.at(waiting)
+        waiting = waiting[: len(waiting) - len(part)]
+        logits, errors = seen.logits.cpu(), seen.errors.cpu()
+        settled, smooth, affine, few = _sorted(part, seen, smallest)
+        areas = part.areas / whole
+        unsure = torch.where(smooth[affine], _unsure(logits[affine], errors[affine]), 1.0)
+        undecided += float((areas[affine] * unsure).sum())
         if not undecided <= _UNSURE:
             raise ValueError(
                 "exact must be False for a network whose highest logits are nearer to each other "
                 "than the rounding errors of float64 in a noticeable part of the window"
             )
-        found = Pieces(
-            torch.cat([found.points, pieces.points]),
-            torch.cat([found.classes, pieces.classes]),
-            undecided,
-        )
-        done += float(_areas(part[settled | affine]).sum()) / whole
-        rest = ~settled & ~affine
-        few = rest & (switches <= _FEW)
-        waiting = torch.cat(
-            [waiting, _quartered(part[rest & ~few]), _cut(part[few], seen.cuts.cpu()[few])]
-        )
+        for cells, labels in [
+            (part[settled], logits[settled].sum(1).argmax(1)),
+            *of_one_class(mesh, part[affine], logits[affine]),
+        ]:
+            slices.sides.add(cells, labels.numpy())
+            slices.pixels.paint(cells.corners.numpy(), labels.numpy())
+        done += float(areas[settled | affine].sum())
+        many = ~(settled | affine | few)
+        cuts = crossing(seen.cuts.cpu()[few])
+        waiting = Cells.joined([waiting, mesh.quartered(part[many]), mesh.cut(part[few], *cuts)])
+        if look.spent > foretold and len(waiting):
+            foretold = _MOST_TRIANGLES
+            _require_few(look, waiting, window, smallest)
+        if look.spent > _MOST_TRIANGLES:
+            raise _too_many(look.spent / max(done, 1e-9), done)
         if len(waiting) and news.due(min(done, 1.0)):
-            yield min(done, 0.999), found
-    yield 1.0, found
+            yield min(done, 0.999), slices
+    yield 1.0, replace(slices, undecided=undecided)
+
+
+def _sorted(
+    cells: Cells, seen: Triangles, smallest: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Which triangles are done, as no unit or no boundary passes, and which have few units."""
+    switches = seen.switches.cpu()
+    settled = _in_one_region(seen.logits.cpu(), seen.errors.cpu())
+    sides = (cells.corners - cells.corners.roll(1, dims=1)).norm(dim=2).amax(1)
+    smooth = ~settled & (switches == 0)
+    affine = smooth | (~settled & ((sides <= smallest) | (cells.depths > _DEEPEST)))
+    return settled, smooth, affine, ~settled & ~affine & (switches <= _FEW)
+
+
+def _require_few(
+    look: _Look, waiting: Cells, window: tuple[float, float, float, float], smallest: float
+) -> None:
+    """Foretell how many triangles there will be and how long they take, and refuse too many.
+
+    Some that wait are followed to the end, each time to one part of them that is chosen at random:
+    one that has as many others beside it as there were parts to choose from (Knuth 1975).
+    """
+    mesh, generator = Mesh(window), torch.Generator().manual_seed(0)
+    cells = waiting[torch.randint(len(waiting), (_FOLLOWED,), generator=generator)]
+    stand_for = torch.full((_FOLLOWED,), len(waiting) / _FOLLOWED, dtype=torch.float64)
+    expected, left = float(look.spent), len(cells)
+    while len(cells):
+        part, seen = look.at(cells)
+        left = len(cells) - len(part)
+        cells, weights, rest = cells[:left], stand_for[left:], stand_for[:left]
+        expected += float(weights.sum())
+        settled, _, affine, few = _sorted(part, seen, smallest)
+        many = ~(settled | affine | few)
+        cuts = crossing(seen.cuts.cpu()[few])
+        chosen = [
+            _one_each(mesh.quartered(part[many]), int(many.sum()), generator),
+            _one_each(mesh.cut(part[few], *cuts), int(few.sum()), generator),
+        ]
+        cells = Cells.joined([cells, *chosen])
+        stand_for = torch.cat([rest, 4 * weights[many], 3 * weights[few]])
+    seconds = expected * (time.monotonic() - look.began) / look.spent
+    share = min(_MOST_TRIANGLES / expected, _MOST_SECONDS / seconds)
+    if share < 1:
+        raise _too_many(expected, share)
+
+
+def _too_many(expected: float, share: float) -> ValueError:
+    """What to say where only so large a share of the triangles can be looked at."""
+    return ValueError(
+        f"extent holds too many pieces of this network for an exact map: about "
+        f"{float(f'{expected:.0e}'):,.0f} triangles to look at; choose a smaller extent, about "
+        f"{share**0.5 / 2:.1g} times as wide, or exact=False"
+    )
+
+
+def _one_each(parts: Cells, count: int, generator: torch.Generator) -> Cells:
+    """One of the parts of each triangle."""
+    if not count:
+        return parts
+    which = torch.randint(len(parts) // count, (count,), generator=generator)
+    return parts[which * count + torch.arange(count)]
+
+
+class _Look:
+    """Sends triangles through the network, as many at once as fit into memory."""
+
+    def __init__(self, clf: Classifier, program: Program, plane: Plane) -> None:
+        self._clf, self._program = clf, program
+        self._origin, self._u, self._v = (
+            vector.double().to(program.device) for vector in (plane.origin, plane.u, plane.v)
+        )
+        self._at_once, self.spent, self.began = _at_once(clf, program), 0, time.monotonic()
+
+    def at(self, cells: Cells) -> tuple[Cells, Triangles]:
+        """The last ones of some triangles, and what is known of them."""
+        while True:
+            part = cells[-self._at_once :]
+            places = part.corners.to(self._program.device)
+            images = (
+                self._origin
+                + places[..., :1, None, None] * self._u
+                + places[..., 1:, None, None] * self._v
+            )
+            x, y = places.abs().amax(1)[..., None, None, None].unbind(1)
+            sizes = self._origin.abs() + x * self._u.abs() + y * self._v.abs()
+            try:
+                seen = triangles_through(self._program, images, sizes)
+                break
+            except torch.OutOfMemoryError:
+                if self._at_once == 1:
+                    raise
+                self._at_once = max(1, self._at_once // 2)
+        some = torch.arange(len(part))[-self.spent % _COMPARED :: _COMPARED]
+        _compare(self._clf, self._program, images[some].flatten(0, 1))
+        self.spent += len(part)
+        self._clf.count(forwards=3 * len(part))
+        return part, seen
 
 
 def _compare(clf: Classifier, program: Program, places: Tensor) -> None:
@@ -184,93 +271,3 @@ def _in_one_region(logits: Tensor, errors: Tensor) -> Tensor:
     sure = margins > bounds
     sure[rows, best] = True
     return sure.all(1)
-
-
-def _areas(triangles: Tensor) -> Tensor:
-    a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-    return (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).abs() / 2
-
-
-def _quartered(triangles: Tensor) -> Tensor:
-    """Four similar triangles for each."""
-    a, b, c = triangles.unbind(1)
-    ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
-    parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
-    return torch.cat([torch.stack(part, dim=1) for part in parts])
-
-
-def _cut(triangles: Tensor, levels: Tensor) -> Tensor:
-    """Three triangles for each, on either side of the line where ``levels`` ``(n, 3)`` is zero.
-
-    The corner that is alone on its side comes first; the other two have values of the other sign.
-    """
-    order = _alone_first(levels)
-    a, b, c = triangles.gather(1, order[..., None].expand(-1, -1, 2)).unbind(1)
-    la, lb, lc = (level[:, None] for level in levels.gather(1, order).unbind(1))
-    ab, ac = torch.lerp(a, b, la / (la - lb)), torch.lerp(a, c, la / (la - lc))
-    parts = [(a, ab, ac), (ab, b, c), (ab, c, ac)]
-    return torch.cat([torch.stack(part, dim=1) for part in parts])
-
-
-def _equal_highest(triangles: Tensor, logits: Tensor) -> Pieces:
-    """Where the two highest of affine logits are equal, in triangles ``(n, 3, 2)``."""
-    classes = logits.shape[2]
-    first, second = torch.triu_indices(classes, classes, offset=1).unbind(0)
-    # A pair matters only where neither is below a third at all corners.
-    levels = logits[..., first] - logits[..., second]  # (n, 3, p)
-    signs = levels > 0
-    crossed = signs.any(1) & ~signs.all(1)
-    highest = (logits >= logits.amax(2, keepdim=True)).any(1)
-    rivals = torch.stack([_ever_near(logits, highest, c) for c in range(classes)], 1)
-    row, pair = (crossed & rivals[:, first] & rivals[:, second]).nonzero(as_tuple=True)
-    if len(row) == 0:
-        return Pieces(triangles.new_zeros(0, 2, 2), torch.zeros(0, 2, dtype=torch.int64))
-    level = levels[row, :, pair]
-    order = _alone_first(level)
-    places = triangles[row].gather(1, order[..., None].expand(-1, -1, 2))
-    values = logits[row].gather(1, order[..., None].expand(-1, -1, classes))
-    level = level.gather(1, order)
-    shares = level[:, :1] / (level[:, :1] - level[:, 1:])  # (m, 2), of the two sides it crosses
-    ends = torch.lerp(places[:, :1], places[:, 1:], shares[..., None])
-    heights = torch.lerp(values[:, :1], values[:, 1:], shares[..., None])
-    own = heights[torch.arange(len(row)), :, first[pair]][..., None]
-    above = own - heights  # (m, 2, L): of the pair over the others
-    above.scatter_(2, torch.stack([first[pair], second[pair]], 1)[:, None].expand(-1, 2, -1), 0.0)
-    start, stop = _where_positive(above)
-    kept = start < stop
-    start, stop, ends = start[kept, None], stop[kept, None], ends[kept]
-    points = torch.stack([torch.lerp(ends[:, 0], ends[:, 1], at) for at in (start, stop)], 1)
-    pairs = torch.stack([first[pair], second[pair]], 1)[kept]
-    return _oriented(points, pairs, places[kept], level[kept])
-
-
-def _ever_near(logits: Tensor, highest: Tensor, c: int) -> Tensor:
-    """``(n,)``: whether a class may be the highest somewhere: no other is above at all corners."""
-    above = (logits > logits[..., c, None]).all(1)
-    return ~(above & highest).any(1)
-
-
-def _alone_first(levels: Tensor) -> Tensor:
-    """Corners ``(m, 3)`` in cyclic order from the one whose sign differs from the other two."""
-    signs = levels > 0
-    alone = (signs != signs.roll(1, 1)) & (signs != signs.roll(2, 1))
-    first = alone.to(torch.int64).argmax(1, keepdim=True)
-    return (first + torch.arange(3)) % 3
-
-
-def _where_positive(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of 0 to 1 in which all lines with values ``(m, 2, k)`` at the ends are positive."""
-    first, last = values[:, 0], values[:, 1]
-    root = first / (first - last)
-    start = torch.where((first < 0) & (last >= 0), root, 0.0)
-    start = torch.where((first < 0) & (last < 0), 2.0, start).amax(1)
-    stop = torch.where((first >= 0) & (last < 0), root, 1.0).amin(1)
-    return start, stop
-
-
-def _oriented(points: Tensor, pairs: Tensor, places: Tensor, level: Tensor) -> Pieces:
-    """With the region of the first class on the left."""
-    along, toward = points[:, 1] - points[:, 0], places[:, 0] - points[:, 0]
-    left = along[:, 0] * toward[:, 1] - along[:, 1] * toward[:, 0] > 0
-    swapped = left != (level[:, 0] > 0)
-    return Pieces(points, torch.where(swapped[:, None], pairs.flip(1), pairs))

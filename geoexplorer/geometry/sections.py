@@ -15,7 +15,7 @@ from torch import Tensor
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.contours import class_contours
 from geoexplorer.geometry.exact_regions import ExactMap, Region
-from geoexplorer.geometry.exact_slices import boundary_pieces_steps
+from geoexplorer.geometry.exact_slices import slices_steps
 from geoexplorer.geometry.piecewise import Program, program_of
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.geometry.refinement import Refinement
@@ -34,6 +34,7 @@ _BANDS = 8
 _REFINED_SHARE = 0.05  # of the work of an exact map, roughly
 # Share of the largest margin that an evaluated pixel's must have for its class to be beyond doubt.
 _CLEAR = 1e-3
+_FILLED = 1e-9  # share of the window by which the areas of all exact regions may differ from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +109,11 @@ def cross_section(
     exact
         Whether to find the exact polygons of the regions afterwards, in float64: for
         piecewise-linear networks (see :func:`geoexplorer.prove_segment`) of moderate size. Then
-        no region is missed but strips thinner than 1e-9 of the window, whose two sides are taken
-        for one. Labels and boundaries are those of the polygons, margins stay those of the refined
-        map. ``undecided`` bounds the share of the window in which rounding errors are larger than
-        the margin.
+        no region is missed but strips thinner than about 1e-12 of the window, as thin as rounding
+        puts corners off. The polygons fill the window. Labels and boundaries are exact, margins
+        stay those of the refined map. ``undecided`` bounds the share of the window in which
+        rounding errors are larger than the margin; where two classes have the same logits on a
+        whole area, all of that is undecided.
 
     Returns
     -------
@@ -124,8 +126,9 @@ def cross_section(
     TypeError, ValueError
         If an argument is not as described, before any work; ValueError if the network's
         logits are not finite in the window, or if an exact map cannot be made of it: the network
-        turns out to be another one than its operations say, has too many pieces in the window, or
-        more than 1e-4 of it is undecided.
+        turns out to be another one than its operations say, has so many pieces in the window that
+        the map is foretold to take more than a quarter of an hour or too much memory, or more than
+        1e-4 of the window is undecided.
 
     Notes
     -----
@@ -219,21 +222,23 @@ def _exact_steps(
         labels: NDArray[np.int64] = program.forward(origin + x * u + y * v).argmax(1).cpu().numpy()
         return labels
 
-    for done, pieces in boundary_pieces_steps(sampler.clf, program, plane, window):
+    for done, found in slices_steps(sampler.clf, program, plane, sampler.x, sampler.y):
+        slices = found  # the last one is that of the whole window
         if done < 1.0:
             share = _REFINED_SHARE + (1 - _REFINED_SHARE) * done
             yield replace(refined, progress=Progress(share, "finding the exact regions"))
-        else:
-            found = ExactMap(pieces, window, labels_at)
-    labels = torch.from_numpy(found.labels(sampler.x.numpy(), sampler.y.numpy()))
+    labels = torch.from_numpy(slices.pixels.finished(labels_at))
     _require_agreement(refined, labels)
+    exact = ExactMap(slices.sides.pieces(slices.mesh), window)
+    regions = exact.regions()
+    _require_whole(regions, window)
     yield replace(
         refined,
         labels=labels,
-        boundaries=tuple(Boundary(classes, line) for classes, line in found.boundaries()),
+        boundaries=tuple(Boundary(classes, line) for classes, line in exact.boundaries()),
         exact=True,
-        undecided=pieces.undecided,
-        regions=found.regions(),
+        undecided=slices.undecided,
+        regions=regions,
         provenance=recorder.provenance(),
         progress=Progress(),
     )
@@ -247,6 +252,16 @@ def _require_agreement(refined: CrossSection, labels: Tensor) -> None:
         raise ValueError(
             "exact must be False for this network: at a pixel that was evaluated its class is "
             "clearly another than on the exact map"
+        )
+
+
+def _require_whole(regions: Sequence[Region], window: tuple[float, float, float, float]) -> None:
+    x0, x1, y0, y1 = window
+    whole = (x1 - x0) * (y1 - y0)
+    if not abs(sum(region.area for region in regions) - whole) <= _FILLED * whole:
+        raise ValueError(
+            "exact must be False for this network in this window: in float64 its regions cannot "
+            "be told apart, their polygons do not fill the window"
         )
 
 

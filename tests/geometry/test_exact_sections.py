@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 import geoexplorer as gx
+from geoexplorer.geometry import exact_slices
+from geoexplorer.geometry.exact_regions import Region
 from geoexplorer.geometry.exact_triangles import triangles_through
 from geoexplorer.geometry.piecewise import program_of
 
@@ -42,6 +44,18 @@ def flat(shape: tuple[int, int, int] = (1, 1, 2)) -> gx.Plane:
     return gx.Plane.spanned(
         torch.zeros(shape, dtype=torch.float64), u.reshape(shape), v.reshape(shape)
     )
+
+
+def holds(region: Region, place: np.ndarray) -> bool:
+    """Whether a place lies in a region: in its outline, and in none of its holes."""
+    passed = 0
+    for loop in (region.outline, *region.holes):
+        start, stop = loop[:-1], loop[1:]
+        spans = (start[:, 1] > place[1]) != (stop[:, 1] > place[1])
+        start, stop = start[spans], stop[spans]
+        share = (place[1] - start[:, 1]) / (stop[:, 1] - start[:, 1])
+        passed += int((start[:, 0] + share * (stop[:, 0] - start[:, 0]) > place[0]).sum())
+    return passed % 2 == 1
 
 
 def shoelace(points: np.ndarray) -> float:
@@ -238,6 +252,60 @@ class Strip(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height = nn.functional.relu(self.width - (x.flatten(1)[:, :1] - 0.30303).abs()) / self.width
         return torch.cat([1.1 - 0 * height, 2 * height], 1)
+
+
+def whole_numbers(seed: int, *, shift: bool) -> nn.Sequential:
+    """Units and classes that are equal along common lines, and where three or more of them meet."""
+    layers = [nn.Flatten(), nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)]
+    module = nn.Sequential(*layers).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            values = torch.randint(-2, 3, parameter.shape, generator=generator).double()
+            parameter.copy_(values if parameter.ndim == 2 or shift else 0 * values)
+        module[-1].bias += torch.tensor([0.0, 0.5, -0.5])
+    return module
+
+
+class TestCommonLines:
+    @pytest.mark.parametrize("shift", [True, False])
+    @pytest.mark.parametrize("seed", range(8))
+    def test_regions_fill_the_window_and_every_pixel_is_right(self, seed: int, shift: bool) -> None:
+        module = whole_numbers(seed, shift=shift)
+        section = gx.cross_section(
+            classifier(module), flat(), extent=1.0, resolution=65, exact=True
+        )
+        assert sum(region.area for region in section.regions) == pytest.approx(4.0, abs=1e-11)
+        y, x = torch.meshgrid(section.y, section.x, indexing="ij")
+        with torch.no_grad():
+            logits = module(torch.stack([x, y], -1).reshape(-1, 1, 1, 2)).reshape(65, 65, 3)
+        highest = logits.topk(2, dim=2).values
+        clear = highest[..., 0] - highest[..., 1] > 1e-11
+        assert bool((section.labels == logits.argmax(2))[clear].all())
+        for row, column in [(3, 7), (20, 51), (33, 12), (40, 40), (58, 29), (61, 3)]:
+            if clear[row, column]:
+                place = np.array([float(section.x[column]), float(section.y[row])])
+                around = [region.label for region in section.regions if holds(region, place)]
+                assert around == [int(section.labels[row, column])]
+
+    @pytest.mark.parametrize("width", [1e-6, 1e-9, 1e-11])
+    def test_a_thin_strip_is_a_region_of_its_own(self, width: float) -> None:
+        section = gx.cross_section(
+            classifier(Strip(width)), flat(), extent=(0, 1, 0, 1), resolution=51, exact=True
+        )
+        (strip,) = [region for region in section.regions if region.label == 1]
+        assert strip.area == pytest.approx(0.9 * width, rel=1e-3)
+        assert bool((section.labels == 0).all())
+
+    def test_so_many_pieces_are_refused_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(exact_slices, "_FORETOLD", 20)
+        monkeypatch.setattr(exact_slices, "_MOST_TRIANGLES", 200)
+        clf = gx.load_classifier("digits-cnn")
+        images = gx.load_images("digits", split="test").images
+        plane = gx.Plane.through(*images[:3])
+        with pytest.raises(ValueError, match=r"extent holds .* pieces.*smaller extent"):
+            gx.cross_section(clf, plane, extent=0.6, resolution=33, exact=True)
+        assert clf.cost.forwards < 4000
 
 
 class TestWhatIsKnown:
