@@ -19,7 +19,7 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.arguments import require_seed, require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
-from geoexplorer.geometry.blocks import slices
+from geoexplorer.geometry.blocks import random_block, slices
 from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.jobs import News, Progress
 from geoexplorer.proportions import wilson
@@ -177,8 +177,8 @@ def _changes(
     for part in slices(len(images), max(1, clf.chunk_size * len(clf.devices))):
         count = part.stop - part.start
         size = clf.dimension if basis is None else len(basis)
-        noise = torch.randn(count, size, generator=generator, dtype=torch.float64)
-        noise = (noise / noise.norm(dim=1, keepdim=True)).to(images)
+        noise = random_block(count, size, generator, images)[0]
+        noise = noise / noise.norm(dim=1, keepdim=True)
         if basis is not None:
             with FullPrecision():
                 noise = noise @ basis

@@ -97,6 +97,8 @@ def subspace_shares(
     ('perturbations', 1.0, 0.5)
     """
     require_points(clf, points)
+    if not isinstance(subspace, Subspace):
+        raise TypeError(f"subspace must be a Subspace, got {type(subspace).__name__}")
     subspace.rows_for(clf)
     seed = require_seed(seed)
     recorder = Recorder(
