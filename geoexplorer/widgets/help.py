@@ -125,9 +125,8 @@ TERMS = {
     ),
     "agreement": (
         "The direction was found with some random probes and its value measured with others, so "
-        "that noise does not inflate it. The two values differ by this share of the largest one "
-        "at this end of the spectrum; the most extreme curvature tends to lie between them. What "
-        "stands behind ± is another error: of κ along this very direction.",
+        "that noise does not inflate it. The two differ by this share of the largest value at this "
+        "end of the spectrum; what stands behind ± is the error of κ along this very direction.",
         "|κ′ − κ| / max |κ<sub>i</sub>|",
     ),
     "residual": (
