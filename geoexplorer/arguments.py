@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["require_seed", "require_whole"]
+__all__ = ["require_image_shape", "require_seed", "require_whole"]
 
 _LARGEST_SEED = 2**63 - 1  # of torch's generators, with room for further streams of numbers
 
@@ -32,6 +33,24 @@ def require_whole(argument: str, value: Any, lowest: int, highest: int | None = 
         limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
         raise ValueError(f"{argument} must be {limits}, got {number}")
     return number
+
+
+def require_image_shape(argument: str, value: Any) -> tuple[int, int, int]:
+    """``(C, H, W)`` of an image.
+
+    Examples
+    --------
+    >>> require_image_shape("shape", (8, 8))
+    Traceback (most recent call last):
+        ...
+    ValueError: shape must be (C, H, W), three positive integers, got (8, 8)
+    """
+    numbers = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    whole = all(hasattr(n, "__index__") and not isinstance(n, bool) and n >= 1 for n in numbers)
+    if len(numbers) != 3 or not whole:
+        raise ValueError(f"{argument} must be (C, H, W), three positive integers, got {value!r}")
+    channels, height, width = (operator.index(n) for n in numbers)
+    return channels, height, width
 
 
 def require_seed(value: Any) -> int:

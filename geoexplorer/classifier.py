@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geoexplorer.arguments import require_image_shape
 from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Classifier", "Cost", "FullPrecision", "difference"]
@@ -143,7 +144,8 @@ class Classifier:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-        self.input_shape = _image_shape(input_shape)
+        _require_no_script(module)
+        self.input_shape = require_image_shape("input_shape", input_shape)
         self.bounds = _bounds(bounds)
         self.devices = _devices(device)
         self.dtype = _dtype(module, dtype)
@@ -559,6 +561,17 @@ def _copy(module: nn.Module) -> nn.Module:
         ) from error
 
 
+def _require_no_script(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            what = f"its part {name!r} is a torch.jit" if name else "it is a torch.jit"
+            raise TypeError(
+                f"module must be a network in Python, but {what} {type(part).__name__}, whose "
+                "copies and operations cannot be followed; give the network that was scripted or "
+                "traced"
+            )
+
+
 def _require_evaluation_mode(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if part.training:
@@ -633,13 +646,6 @@ def _probe_images(clf: Classifier, count: int) -> Tensor:
     low, high = clf.bounds
     images = torch.rand((count, *clf.input_shape), generator=generator) * (high - low) + low
     return images.to(device=clf.device, dtype=clf.dtype)
-
-
-def _image_shape(value: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(value) if isinstance(value, Sequence) else ()
-    if len(shape) != 3 or any(not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
-        raise ValueError(f"input_shape must be (C, H, W), three positive integers, got {value!r}")
-    return int(shape[0]), int(shape[1]), int(shape[2])
 
 
 def _bounds(value: tuple[float, float]) -> tuple[float, float]:

@@ -231,6 +231,11 @@ class TestBadNetworks:
         with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, got function"):
             make(lambda x: x)
 
+    @pytest.mark.parametrize("wrap", [lambda net: net, lambda net: nn.Sequential(net).eval()])
+    def test_a_scripted_network(self, module, wrap):
+        with pytest.raises(TypeError, match=r"torch\.jit.*give the network that was scripted"):
+            make(wrap(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval())))
+
     def test_training_mode(self, module):
         with pytest.raises(ValueError, match=r"evaluation mode.*eval\(\)"):
             make(module.train())

@@ -92,7 +92,7 @@ def detect_along_steps(
     seed: int = 0,
 ) -> Iterator[DetectionAlong]:
     """Like :func:`detect_along`, yielding the places done so far; NaN is not known yet."""
-    require_points(clf, point)
+    require_points(clf, point, "point")
     if len(point) != 1:
         raise ValueError(f"point must be one boundary point, got {len(point)}; index it: b[i]")
     places = _stops(stops)

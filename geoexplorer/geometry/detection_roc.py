@@ -204,7 +204,7 @@ def detection_roc_steps(
     seed: int = 0,
 ) -> Iterator[DetectionROC]:
     """Like :func:`detection_roc`, yielding the images scored so far; NaN is not known yet."""
-    require_points(clf, points)
+    require_points(clf, points, "points")
     alphas = _scales(scales)
     rate, seed = require_rate(false_positive_rate), require_seed(seed)
     require_whole("probes", probes, 1)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_image_shape, require_seed, require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.results import Stored
 
@@ -77,6 +77,7 @@ class Subspace(Stored):
     @staticmethod
     def random(shape: Sequence[int], m: int, *, seed: int = 0) -> Subspace:
         """A uniformly random subspace of dimension m among images of shape ``(C, H, W)``."""
+        shape = require_image_shape("shape", shape)
         m = require_whole("m", m, 1, math.prod(shape))
         generator = torch.Generator().manual_seed(require_seed(seed))
         drawn = torch.randn((m, *shape), generator=generator)
@@ -170,7 +171,7 @@ def dct_block(shape: Sequence[int], first: int, size: int) -> Subspace:
     >>> dct_block((3, 32, 32), 0, 8).dimension
     192
     """
-    channels, height, width = shape
+    channels, height, width = require_image_shape("shape", shape)
     least = min(height, width)
     size = require_whole("size", size, 1, least)
     first = require_whole("first", first, 0, least - size)
@@ -203,7 +204,7 @@ def dct_diagonal(
     >>> [block.name for block in dct_diagonal((1, 8, 8))]
     ['DCT 0 to 1', 'DCT 2 to 3', 'DCT 4 to 5', 'DCT 6 to 7']
     """
-    least = min(shape[1:])
+    least = min(require_image_shape("shape", shape)[1:])
     size = max(1, least // 4) if size is None else require_whole("size", size, 1, least)
     step = size if step is None else require_whole("step", step, 1)
     return tuple(dct_block(shape, first, size) for first in range(0, least - size + 1, step))

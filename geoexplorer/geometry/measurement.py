@@ -294,7 +294,7 @@ def require_step(step: Any, argument: str = "step", *, clf: Classifier) -> float
     return float(step)
 
 
-def require_points(clf: Classifier, boundary: Any) -> None:
+def require_points(clf: Classifier, boundary: Any, argument: str = "boundary") -> None:
     """Refuse what is no boundary points of the classifier, or none that was reached."""
     if not isinstance(clf, Classifier):
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
@@ -304,34 +304,34 @@ def require_points(clf: Classifier, boundary: Any) -> None:
         )
     if not isinstance(boundary, BoundaryPoints):
         raise TypeError(
-            "boundary must be BoundaryPoints, as nearest_boundary gives them, "
+            f"{argument} must be BoundaryPoints, as nearest_boundary gives them, "
             f"got {type(boundary).__name__}"
         )
     if len(boundary) == 0:
-        raise ValueError("boundary is empty; at least one point is needed")
+        raise ValueError(f"{argument} is empty; at least one point is needed")
     shape = tuple(boundary.images.shape[1:])
     if shape != clf.input_shape:
         raise ValueError(
-            f"boundary holds points of shape {shape}, but the classifier takes images of shape "
+            f"{argument} holds points of shape {shape}, but the classifier takes images of shape "
             f"{clf.input_shape}"
         )
     highest = int(torch.maximum(boundary.own, boundary.other).max())
     if highest >= clf.n_classes:
         raise ValueError(
-            f"boundary holds points between classes up to {highest}, but the classifier has "
+            f"{argument} holds points between classes up to {highest}, but the classifier has "
             f"{clf.n_classes}: it belongs to another classifier"
         )
     if not bool(boundary.converged.any()):
         raise ValueError(
-            "boundary holds no point: the boundary was not reached from any of its "
+            f"{argument} holds no point: the boundary was not reached from any of its "
             f"{len(boundary)} images (converged is False)"
         )
 
     if boundary.provenance.fingerprint not in ("", clf.fingerprint):
-        _require_zeros(clf, boundary)
+        _require_zeros(clf, boundary, argument)
 
 
-def _require_zeros(clf: Classifier, boundary: BoundaryPoints) -> None:
+def _require_zeros(clf: Classifier, boundary: BoundaryPoints, argument: str) -> None:
     """Refuse points that another network's boundary goes through; its dtype may differ."""
     reached = boundary[boundary.converged]
     own, other = reached.own, reached.other
@@ -339,7 +339,7 @@ def _require_zeros(clf: Classifier, boundary: BoundaryPoints) -> None:
     inside = clf.margin(reached.images, own, other).abs()
     if bool((levels > _SAME_POINT * inside).any()):
         raise ValueError(
-            "boundary was found for another classifier: at its points the two logits are not "
+            f"{argument} was found for another classifier: at its points the two logits are not "
             f"equal here, but differ by up to {float(levels.max()):.3g}"
         )
 

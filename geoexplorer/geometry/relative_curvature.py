@@ -107,7 +107,7 @@ def relative_curvature_steps(
     seed: int = 0,
 ) -> Iterator[RelativeCurvature]:
     """Like :func:`relative_curvature`, yielding the points done so far; NaN is not known yet."""
-    require_points(clf, points)
+    require_points(clf, points, "points")
     vectors = _unit_vectors(clf, directions)
     probes = require_whole("probes", probes, 2)
     measurement = Measurement.begin(

@@ -96,7 +96,7 @@ def subspace_shares(
     >>> found.names[0], round(float(found.mean()[0]), 3), found.expected
     ('perturbations', 1.0, 0.5)
     """
-    require_points(clf, points)
+    require_points(clf, points, "points")
     if not isinstance(subspace, Subspace):
         raise TypeError(f"subspace must be a Subspace, got {type(subspace).__name__}")
     subspace.rows_for(clf)

@@ -238,7 +238,7 @@ def shared_directions_steps(
     seed: int = 0,
 ) -> Iterator[SharedDirections]:
     """Like :func:`shared_directions`, yielding what is known so far; NaN is not known yet."""
-    require_points(clf, points)
+    require_points(clf, points, "points")
     d = clf.dimension
     if m is not None:
         m = require_whole("m", m, 1, d)
