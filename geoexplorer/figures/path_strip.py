@@ -180,7 +180,7 @@ def strip_layers(
 def _score(course: Course, logits: np.ndarray, room: float, font: float) -> tuple[str, str]:
     """The class at a place, in its colour, and the margin there."""
     if not np.isfinite(logits).all():
-        return "?", "not known"
+        return "?", "not known" if text_width("not known", font) <= room else "–"
     label = int(logits.argmax())
     name = course.names[label]
     while name and text_width(f"■ {name}…", font) > room and text_width(f"■ {name}", font) > room:
