@@ -62,7 +62,7 @@ def given(vector: Tensor, name: str = "given direction") -> Direction:
     vector = one_image(vector, name)
     length = float(vector.norm())
     if not math.isfinite(length) or length == 0.0:
-        raise ValueError(f"the {name} must be a finite vector other than zero, got norm {length:g}")
+        raise ValueError(f"{name} must be a finite vector other than zero, got norm {length:g}")
     return Direction(vector / length, name)
 
 
