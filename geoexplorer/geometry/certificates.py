@@ -156,7 +156,10 @@ def proofs_steps(
             yield ResultList([walk.proof(clf) for walk in walks], Progress())
             return
         distrust(clf)
-    yield ResultList(sampled_proofs(clf, starts, ends, labels, stop=stop), Progress())
+    reason = program_of(clf)
+    assert isinstance(reason, str)
+    found = sampled_proofs(clf, starts, ends, labels, stop=stop)
+    yield ResultList([replace(proof, reason=reason) for proof in found], Progress())
 
 
 def _all_agree(clf: Classifier, program: Program, walks: list[_Walk]) -> bool:

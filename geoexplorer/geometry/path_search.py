@@ -201,7 +201,10 @@ class PathSearch:
             for found in proofs_steps(self.clf, starts, ends, labels):
                 yield found.progress.fraction
         else:
-            found = sampled_proofs(self.clf, starts, ends, labels)
+            program = program_of(self.clf) if self.prove else None
+            reason = program if isinstance(program, str) else None
+            sampled = sampled_proofs(self.clf, starts, ends, labels)
+            found = [replace(proof, reason=reason) for proof in sampled]
         for (line, index), proof in zip(wanted, found, strict=True):
             line.legs[index].proof = proof
 

@@ -18,6 +18,13 @@ class SegmentProof(Result):
     Places on it are numbers t: 0 is a, 1 is b. Up to its end or the first exit, the logits are
     known at ``t``; where ``exact``, they are affine between two neighbours, up to ``rounding``.
     Corners that float64 cannot tell apart are one in ``t``; their margins are all judged.
+
+    What can be proven about is a network each of whose operations is an affine one (linear layers,
+    zero-padded convolutions, batch normalisation, average-pooling, sums, differences, products with
+    constants, reshaping, concatenation), a unit with kinks (ReLU, leaky ReLU, PReLU, hard tanh and
+    the like, absolute values, clamping) or a maximum (max-pooling, ``torch.maximum``, ``amax``).
+    Any other one stops the proof, though it may be piecewise linear; ``reason`` names it, and the
+    segment is sampled.
     """
 
     inside: bool | None  # None: undecided, a margin is not above what rounding can change
@@ -33,6 +40,7 @@ class SegmentProof(Result):
     spacing: float | None  # largest l2 distance between two samples; None where it is exact
     length: float  # ‖b - a‖
     class_names: tuple[str, ...]
+    reason: str | None = None  # what stood against a proof; None where exact, or not asked for one
 
     @property
     def crossings(self) -> Tensor:

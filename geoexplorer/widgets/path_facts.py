@@ -9,7 +9,7 @@ from geoexplorer.figures.path_words import (
     straightness_words,
     verdict,
 )
-from geoexplorer.figures.text import number
+from geoexplorer.figures.text import escaped, number
 from geoexplorer.geometry.paths import RegionPath
 from geoexplorer.widgets.help import help_button, term
 
@@ -25,6 +25,10 @@ def path_facts(path: RegionPath) -> str:
     lines = [f"<b>{head.strip()}</b> {help_button(name)}"]
     if rest:
         lines.append(f'<span class="gx-note">{rest.strip("()")}</span>')
+    proofs = (*path.segments, path.straight)
+    reason = next((proof.reason for proof in proofs if proof.reason is not None), None)
+    if reason is not None:
+        lines.append(f'<span class="gx-note">No proof: {escaped(reason)}</span>')
     distance = float((path.anchors[-1] - path.anchors[0]).double().norm())
     count = len(path.anchors)
     words = "no bend" if count == 2 else f"{count} anchors"

@@ -1150,7 +1150,19 @@ def test_a_network_that_casts_is_sampled():
             return self.last(x.float().flatten(1))
 
     clf = gx.Classifier(Casting().eval(), input_shape=(1, 2, 2), device="cpu")
-    assert not prove_segment(clf, torch.rand(1, 2, 2), torch.rand(1, 2, 2)).exact
+    proof = prove_segment(clf, torch.rand(1, 2, 2), torch.rand(1, 2, 2))
+    assert not proof.exact
+    assert proof.reason
+
+
+def test_what_stopped_a_proof_is_named():
+    def clf(unit):
+        layers = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), unit, nn.Linear(8, 2))
+        return gx.Classifier(layers.eval(), input_shape=(1, 2, 2), device="cpu")
+
+    a, b = torch.rand(2, 1, 2, 2)
+    assert "aten.gelu" in prove_segment(clf(nn.GELU()), a, b).reason
+    assert prove_segment(clf(nn.ReLU()), a, b).reason is None
 
 
 def test_maximum_of_results_of_different_shape():
