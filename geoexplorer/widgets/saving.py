@@ -50,7 +50,7 @@ class SaveForm(ipywidgets.HBox):
         self.format = ipywidgets.Dropdown(
             options=list(FORMATS), value=preferred, description="Format"
         )
-        self.width = ipywidgets.BoundedFloatText(84.0, min=1.0, max=5000.0, description="Width")
+        self.width = ipywidgets.BoundedFloatText(85.0, min=1.0, max=5000.0, description="Width")
         self.unit = ipywidgets.Dropdown(options=["mm", "px", "in"])
         self.points = ipywidgets.BoundedFloatText(8.0, min=1.0, max=72.0, description="Font, pt")
         self.button = ipywidgets.Button(description="Download", tooltip="Save the figure as a file")

@@ -121,7 +121,7 @@ def test_three_images_on_a_line(abc):
 
 
 def test_equal_images(abc):
-    with pytest.raises(ValueError, match="^b - a must be a finite vector other than zero"):
+    with pytest.raises(ValueError, match=r"^b - a must be a finite vector other than zero"):
         Plane.through(abc[0], abc[0], abc[1])
 
 

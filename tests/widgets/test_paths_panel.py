@@ -86,6 +86,25 @@ def test_a_newcomer_sees_a_proof_at_once(opened):
     assert reading["image_caption"] == f"called {name}"
 
 
+def test_a_path_before_is_not_taken_for_the_one_that_is_looked_for(opened, monkeypatch):
+    panel, seen = opened.panel, []
+    real = paths.candidates_steps
+
+    def looked_at(*args):
+        seen.append((facts(panel), "gx-outdated" in panel.widget._dom_classes))
+        return (yield from real(*args))
+
+    monkeypatch.setattr("geoexplorer.widgets.panels.paths.candidates_steps", looked_at)
+    panel.choice.scenario = "other class"
+    assert "proven" not in seen[-1][0]
+    assert seen[-1][0].startswith("Not final")
+    assert seen[-1][1]
+    assert "gx-outdated" not in panel.widget._dom_classes
+    assert facts(panel).startswith("proven: never leaves")
+    panel.choice.show = "strip"  # the same path
+    assert not seen[-1][1]
+
+
 def test_clicking_an_image_below_connects_with_it(opened):
     panel = opened.panel
     index = int(panel.controls.gallery._indices[2])

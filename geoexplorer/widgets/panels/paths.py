@@ -111,6 +111,8 @@ class PathsPanel(Panel):
         """Find the other end, then the path, then map what is around it."""
         session, show = self.host.session, self.choice.show
         wanted = self.choice.wanted(view.subject)
+        if self._outdated(view, wanted):
+            yield partial(self._set_outdated, True)
         yield partial(self.controls.offer, view)
         offered = yield from candidates_steps(session, view, wanted.scenario)
         try:
@@ -177,6 +179,8 @@ class PathsPanel(Panel):
 
     def selection_changed(self) -> None:
         """Another image has another path, and nothing pinned."""
+        if self.shown is not None:
+            self._set_outdated(True)
         self.choice.place = self.choice.target = self._spot = None
 
     def theme_changed(self) -> None:
@@ -190,13 +194,32 @@ class PathsPanel(Panel):
 
     # Drawing.
 
+    def _outdated(self, view: View, wanted: Wanted) -> bool:
+        """Whether what is on the screen is another path than the one that is asked for."""
+        shown = self.shown
+        if shown is None:
+            return False
+        same_view = (shown.view.subject.key, shown.view.index) == (view.subject.key, view.index)
+        target = shown.wanted.target if wanted.target is None else wanted.target
+        return not same_view or dataclasses.replace(wanted, target=target) != shown.wanted
+
+    def _set_outdated(self, outdated: bool) -> None:
+        """Pale what is shown, and say so, until there is something of what is asked for."""
+        (self.widget.add_class if outdated else self.widget.remove_class)("gx-outdated")
+        if outdated:
+            self.readout.facts = (
+                "<div><b>Not final</b>: the path before, until there is a new one</div>"
+            )
+
     def _show(self, shown: Shown) -> None:
         other = self.shown is None or self.shown.path is not shown.path
         self.shown = shown
         self._draw()
         if other:
-            self.readout.facts = path_facts(shown.path)
             self._spot = None
+        if other or "gx-outdated" in self.widget._dom_classes:
+            self._set_outdated(False)
+            self.readout.facts = path_facts(shown.path)
         self._read()
         self.host.painted()
 
