@@ -80,7 +80,7 @@ def cut(name: str, room: float, size: float) -> str:
     Examples
     --------
     >>> cut("short", 100, 10), cut("a rather long name", 60, 10)
-    ('short', 'a rather lo…')
+    ('short', 'a rather l…')
     """
     if text_width(name, size) <= room:
         return escaped(name)
