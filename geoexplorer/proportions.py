@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
-__all__ = ["wilson"]
+__all__ = ["threshold_at", "wilson"]
+
+_ROUNDING = 1e-9
+
+
+def threshold_at(scores: Tensor, rate: float) -> float:
+    """The lowest of the scores ``(n,)`` that at most a share ``rate`` of them exceeds; NaN of none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> threshold_at(torch.arange(100.0), 0.05)
+    94.0
+    """
+    known = scores[scores.isfinite()].double().sort().values
+    if len(known) == 0:
+        return math.nan
+    above = math.floor(rate * len(known) + _ROUNDING)
+    return float(known[max(0, len(known) - 1 - above)])
 
 
 def wilson(count: Tensor, total: Tensor, *, z: float = 1.96) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,7 @@ def subspace_shares_layers(
     reading = [
         "bar: mean of ‖P<sub>S</sub> <i>v</i>‖ / ‖<i>v</i>‖",
         f"line: {shares} % of the vectors",
-        "dotted: √(<i>m</i>/<i>d</i>), what random vectors have on average",
+        "dotted: √(<i>m</i>/<i>d</i>), root mean square of random vectors",
         _counts(found),
     ]
     if count < len(found.names):

@@ -28,6 +28,7 @@ _ROUNDING_STEPS = 4  # of the largest logit: the noise in a difference of two lo
 _CLEARING_ROUNDS = 6
 _FINAL_GROWTH, _FINAL_ROUNDS = 1.001, 24
 _LEAST_NEWS = 0.05  # share of the work between two intermediate results
+_COARSE = 0.01  # of the bounds' width: rounding of a pixel beyond which an image is lost
 _BLOCK_BYTES = 256 * 2**20  # search state held at once
 
 
@@ -228,7 +229,11 @@ class _Settled:
         outside, logits = _clear_of_rounding(part, crossing.outside, offsets)
         across = logits.argmax(1)
         wanted = (part.other == ANY) | (across == part.other)
-        reached = crossing.found & (across != part.own) & wanted & open_
+        low, high = self.rays.clf.bounds
+        # Farther out the steps between two numbers are as large as the image.
+        rounding = torch.finfo(outside.dtype).eps * self.rays.perturbations(outside).abs().amax(1)
+        seen = rounding < _COARSE * (high - low)
+        reached = crossing.found & (across != part.own) & wanted & open_ & seen
         rows, across = rows[reached], across[reached]
         points = self.rays.images[rows] + self.rays.perturbations(outside[reached])
         self.points[rows] = points if self.rays.box is None else points.clamp(*self.rays.clf.bounds)

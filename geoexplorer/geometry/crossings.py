@@ -21,6 +21,7 @@ ANY = -1
 # network is far from linear along the ray.
 _SECANT_LIMITS = (0.02, 0.98)
 _TINY = 1e-30
+_ROUNDINGS = 10.0
 
 
 def rival(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -218,11 +219,17 @@ class Rays:
             return offsets @ self.basis
 
     def confined(self, gradients: Tensor) -> Tensor:
-        """Gradients ``(n, d)`` or ``(n, k, d)`` with respect to the offsets."""
+        """Gradients ``(n, d)`` or ``(n, k, d)`` with respect to the offsets.
+
+        What is no larger than the rounding of the whole gradient is none.
+        """
         if self.basis is None:
             return gradients
         with FullPrecision():
-            return gradients @ self.basis.T
+            inside = gradients @ self.basis.T
+        rounding = _ROUNDINGS * torch.finfo(inside.dtype).eps * math.sqrt(len(self.basis))
+        felt = inside.norm(dim=-1, keepdim=True) > rounding * gradients.norm(dim=-1, keepdim=True)
+        return torch.where(felt, inside, 0.0)
 
     def _at(self, offsets: Tensor) -> Tensor:
         return (self.images + self.perturbations(offsets)).reshape(-1, *self.clf.input_shape)

@@ -28,9 +28,11 @@ from geoexplorer import jobs
 from geoexplorer.arguments import require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import orthonormal, random_block, slices
+from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.measurement import require_step
 from geoexplorer.geometry.operators import default_step
 from geoexplorer.jobs import News, Progress
+from geoexplorer.proportions import threshold_at
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = ["Baselines", "Detection", "detect", "detect_steps"]
@@ -38,6 +40,7 @@ __all__ = ["Baselines", "Detection", "detect", "detect_steps"]
 _IMAGES_TOGETHER = 256
 _VECTORS = 6  # of the input's size, held for each class at an image
 _TINY = 1e-30
+_ROUNDINGS = 4.0  # of the largest logit, in a second difference
 
 
 class Baselines(NamedTuple):
@@ -52,9 +55,11 @@ class Detection(BatchResult):
     """Mean curvatures of the level sets through images, and what they say; one row an image."""
 
     score: Tensor  # (n,): ρ, the mean of the terms; high where an image is suspicious
-    standard_errors: Tensor  # (n,): of the score, from the choice of probes; NaN for one probe
+    # (n,): of the score, from the choice of probes and from the rounding of the logits; NaN for one
+    # probe
+    standard_errors: Tensor
     perturbed: Tensor  # (n,) bool: whether the score is above the threshold
-    recovered: Tensor  # (n,) int64: the class with the largest term
+    recovered: Tensor  # (n,) int64: the class with the largest term; -1 where there is no term
     labels: Tensor  # (n,) int64: the predicted class of the image as it is
     # (n, L): mean of vᵀ G_i v in 1 / l2 unit of pixel values; NaN for the own class, and for
     # classes that were left out or whose F_i has no gradient
@@ -72,7 +77,7 @@ class Detection(BatchResult):
         return Baselines(self.margin, self.runner_up)
 
     def threshold_at(self, false_positive_rate: float = 0.05) -> float:
-        """The threshold above which that share of these scores lies; of natural images.
+        """The threshold that at most that share of these scores exceeds; of natural images.
 
         Raises
         ------
@@ -80,10 +85,10 @@ class Detection(BatchResult):
             If the rate is not between 0 and 1, or there is no score.
         """
         rate = require_rate(false_positive_rate)
-        known = self.score[self.score.isfinite()].double()
-        if len(known) == 0:
+        threshold = threshold_at(self.score, rate)
+        if math.isnan(threshold):
             raise ValueError("no image has a score to choose a threshold from")
-        return float(torch.quantile(known, 1.0 - rate, interpolation="higher"))
+        return threshold
 
     def judged(self, threshold: float) -> Detection:
         """The same images, judged by another threshold.
@@ -120,8 +125,9 @@ def detect(
     probes
         T, random unit vectors v, the same for all images. They are orthonormal, d at a time.
     step
-        h, the l2 length of a displacement in second differences; by default the one of
-        :func:`geoexplorer.principal_curvatures`, 10 √d (hi - lo) / 512.
+        h, the l2 length of a displacement in second differences; by default the authors',
+        10 √d (hi - lo) / 512. The rounding of the logits divided by h² is an error that
+        ``standard_errors`` takes in.
     classes
         How many of the highest other classes are looked at; None for all of them.
     threshold
@@ -184,7 +190,9 @@ def detect_steps(
         clf, "detect", probes=probes, step=step, classes=classes, threshold=threshold, seed=seed
     )
     images = clf.prepare(x)
-    request = _Request(clf, probes, step, classes or clf.n_classes - 1, threshold, recorder)
+    request = _Request(
+        clf, probes, step, classes or clf.n_classes - 1, has_kinks(clf), threshold, recorder
+    )
     return recorder.watch(request.steps(images, seed))
 
 
@@ -211,6 +219,7 @@ class _Request:
     probes: int
     step: float
     classes: int  # other classes looked at
+    kinks: bool
     threshold: float
     recorder: Recorder
 
@@ -277,14 +286,22 @@ class _Measured:
 
     @property
     def standard_errors(self) -> Tensor:
-        """Of the mean of the terms, ``(n,)``; a complete frame of vectors leaves no error."""
+        """Of the mean of the terms, ``(n,)``.
+
+        Without kinks d vectors of a frame leave no error, and the others deviate as in a sample
+        drawn without putting back. With kinks a second difference is no quadratic form, and they
+        are taken as independent.
+        """
         if sum(sampled.shape[1] for sampled in self._sampled) < 2:
             return torch.full_like(self.slopes[:, 0], math.nan)
         weights = torch.where(self.slopes > 0, 1 / self.slopes, math.nan)
         each = (torch.cat(self._sampled, dim=1) * weights[:, None]).nanmean(2)  # (n, T)
-        count = each.shape[1]
-        left = max(0.0, 1 - count / self._request.clf.dimension)
-        return (each.var(1) * left / count).sqrt()
+        count, d = each.shape[1], self._request.clf.dimension
+        incomplete = count if self._request.kinks else count % d
+        left = 1.0 if self._request.kinks else 1 - incomplete / d
+        sampling = each.var(1) * left * incomplete / count**2
+        rounding = _ROUNDINGS * torch.finfo(each.dtype).eps * self.logits.abs().amax(1)
+        return (sampling + (rounding * weights.nanmean(1) / self._request.step**2) ** 2).sqrt()
 
     def _second_differences(self, vectors: Tensor) -> Tensor:
         """vᵀ H v of every logit, ``(n, m, L)``, along unit vectors ``(n, m, d)``."""
@@ -313,13 +330,14 @@ class _Found:
     def take(self, part: slice, measured: _Measured) -> None:
         terms, logits = measured.terms, measured.logits
         best = terms.nan_to_num(-math.inf).argmax(1, keepdim=True)
+        recovered = measured.classes.gather(1, best)[:, 0]
         highest = logits.topk(2, dim=1)
         self._scores[part] = terms.nanmean(1).cpu()
         self._errors[part] = measured.standard_errors.cpu()
         self._terms[part] = (
             torch.full_like(logits, math.nan).scatter(1, measured.classes, terms).cpu()
         )
-        self._recovered[part] = measured.classes.gather(1, best)[:, 0].cpu()
+        self._recovered[part] = torch.where(terms.isnan().all(1), -1, recovered).cpu()
         self._labels[part] = measured.labels.cpu()
         self._margin[part] = (highest.values[:, 0] - highest.values[:, 1]).cpu()
         self._runner_up[part] = highest.indices[:, 1].cpu()

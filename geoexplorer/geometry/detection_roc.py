@@ -21,7 +21,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps, require_rate
 from geoexplorer.geometry.measurement import require_points
 from geoexplorer.jobs import Progress
-from geoexplorer.proportions import wilson
+from geoexplorer.proportions import threshold_at, wilson
 from geoexplorer.results import Recorder, Result
 
 __all__ = ["SCORES", "DetectionROC", "detection_roc", "detection_roc_steps"]
@@ -69,6 +69,9 @@ class DetectionROC(Result):
         """
         natural, perturbed = self._scores(score)
         n = len(natural)
+        if n == 0:
+            unknown = torch.full((len(perturbed),), torch.nan, dtype=torch.float64)
+            return unknown, unknown.clone()
         # How often each image is drawn, and the share of pairs in which the perturbed one is above.
         drawn = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), _RESAMPLES)
         areas = np.zeros((len(perturbed), _RESAMPLES))
@@ -82,14 +85,18 @@ class DetectionROC(Result):
         return torch.from_numpy(low), torch.from_numpy(high)
 
     def threshold(self, score: str = "curvature") -> float:
-        """What the stated share of natural images, ``false_positive_rate``, exceeds at most."""
+        """What the stated share of natural images, ``false_positive_rate``, exceeds at most.
+
+        NaN where no image has all scores.
+        """
         natural, _ = self._scores(score)
-        return float(np.quantile(natural, 1 - self.false_positive_rate, method="higher"))
+        return threshold_at(torch.from_numpy(natural), self.false_positive_rate)
 
     def detected(self, score: str = "curvature") -> Tensor:
         """Share ``(a,)`` of perturbed images above :meth:`threshold`."""
         _, perturbed = self._scores(score)
-        return torch.from_numpy((perturbed > self.threshold(score)).mean(1))
+        above = torch.from_numpy(perturbed > self.threshold(score))
+        return above.double().mean(1)  # NaN of none
 
     def curve(self, index: int, score: str = "curvature") -> tuple[Tensor, Tensor]:
         """False and true positive rates ``(p,)`` of one scale, ascending from 0 to 1."""

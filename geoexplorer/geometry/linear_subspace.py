@@ -96,7 +96,9 @@ class Subspace(Stored):
         return parts.reshape(batch.shape).to(batch.dtype)
 
     def share_of(self, vectors: Tensor) -> Tensor:
-        """‖P_S v‖ / ‖v‖ ``(n,)``, between 0 and 1; √(m/d) on average for random vectors.
+        """‖P_S v‖ / ‖v‖ ``(n,)``, between 0 and 1.
+
+        For random vectors the root mean square is √(m/d), and the mean a little below.
 
         NaN for a vector that is zero or not finite, such as the perturbation of an image whose
         boundary was not reached.

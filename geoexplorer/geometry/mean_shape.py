@@ -21,7 +21,7 @@ from geoexplorer.geometry.smoothing import smoothed_halves_steps
 
 __all__ = ["MeanMatrix", "MeanShapeOperator", "mean_matrix_steps", "tangent_products"]
 
-_TOGETHER = 32  # directions for which the points worked on at once must fit into memory
+_TOGETHER = 64  # directions for which the points worked on at once must fit into memory
 _TINY = 1e-12
 _MATRICES = 6  # of d x d, held for one point
 # Of "smoothed": parts of the points with probes of their own, whose noise the mean averages out,
@@ -85,10 +85,10 @@ class MeanShapeOperator:
     def apply(self, vectors: Tensor) -> Tensor:
         """The mean of G v over the points, ``(1, m, d)`` to the same."""
         total = torch.zeros_like(vectors)
-        for operators in self._blocks:
-            if operators.count:
-                given = vectors.expand(operators.count, -1, -1)
-                total += tangent_products(operators, given).sum(0, keepdim=True)
+        for operators in filter(lambda block: block.count, self._blocks):
+            for part in slices(vectors.shape[1], _TOGETHER):
+                given = vectors[:, part].expand(operators.count, -1, -1)
+                total[:, part] += tangent_products(operators, given).sum(0, keepdim=True)
         return total / self.points
 
 

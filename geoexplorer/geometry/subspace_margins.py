@@ -35,8 +35,9 @@ class SubspaceMargins(Result):
 
     @property
     def reached(self) -> Tensor:
-        """Share ``(s,)`` of images whose boundary was reached in the subspace."""
-        return self.distances.isfinite().double().mean(1)
+        """Share ``(s,)`` of the images known whose boundary was reached in the subspace."""
+        known = ~self.distances.isnan()
+        return self.distances.isfinite().sum(1) / known.sum(1)
 
     def quantile(self, q: float = 0.5) -> Tensor:
         """A quantile ``(s,)`` of the distances over the images; the median by default.
@@ -121,7 +122,9 @@ def subspace_margins_steps(
         for index, search in enumerate(searches):
             for points in search:
                 done = (index + points.progress.fraction) / count
-                known = torch.stack([*rows, points.distances])
+                searched = points.converged | points.progress.complete
+                found = torch.where(searched, points.distances, math.nan)
+                known = torch.stack([*rows, found])
                 missing = torch.full((count - len(known), known.shape[1]), math.nan)
                 message = f"margins, {index} of {count} subspaces"
                 yield SubspaceMargins(

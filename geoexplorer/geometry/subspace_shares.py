@@ -23,6 +23,8 @@ from geoexplorer.results import Recorder, Result
 
 __all__ = ["SubspaceShares", "subspace_shares"]
 
+_STREAM = 7_368_787
+
 
 @dataclass(frozen=True, eq=False)
 class SubspaceShares(Result):
@@ -36,7 +38,7 @@ class SubspaceShares(Result):
 
     @property
     def expected(self) -> float:
-        """√(m/d), what random vectors have on average."""
+        """√(m/d), the root mean square of the shares of random vectors."""
         return math.sqrt(self.m / self.dimension)
 
     def mean(self) -> Tensor:
@@ -70,7 +72,7 @@ def subspace_shares(
         perturbations r, the gradients of F at the images, the differences of pairs of images, and
         as many random vectors to compare with.
     vectors
-        Further sets of vectors ``(n, C, H, W)`` by name.
+        Further sets of vectors ``(n, C, H, W)`` by names other than those of the four.
     seed
         For the random vectors, and for which images make a pair.
 
@@ -110,6 +112,8 @@ def subspace_shares(
     own, other = reached.own.to(clf.device), reached.other.to(clf.device)
     _, _, gradients = clf.forward_gradient(images, difference, own, other)
     generator = torch.Generator().manual_seed(seed)
+    # Numbers of their own: the same seed may have made a random subspace.
+    apart = torch.Generator().manual_seed(seed + _STREAM)
     # Each image and the next one of a random order, so that no image meets itself.
     order = torch.randperm(len(reached), generator=generator)
     partners = reached.images[order] - reached.images[order.roll(1)]
@@ -117,9 +121,12 @@ def subspace_shares(
         "perturbations": reached.perturbations,
         "gradients": gradients.cpu(),
         "differences of images": partners,
-        "random vectors": torch.randn(reached.images.shape, generator=generator),
-        **(vectors or {}),
+        "random vectors": torch.randn(reached.images.shape, generator=apart),
     }
+    for name, value in (vectors or {}).items():
+        if name in sets:
+            raise ValueError(f"vectors must have other names than {tuple(sets)}, got {name!r}")
+        sets[name] = value
     return SubspaceShares(
         names=tuple(sets),
         shares=tuple(subspace.share_of(value) for value in sets.values()),

@@ -63,6 +63,9 @@ class SharedDirections(Result):
         default=None, kw_only=True, repr=False, metadata={"stored": False}
     )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "classifier": None}  # a result goes where the network is not
+
     def curved(self, m: int | None = None) -> Subspace:
         """The span of the m directions whose values are largest in size, by default of all.
 
@@ -94,7 +97,8 @@ class SharedDirections(Result):
     def share_of(self, vectors: Tensor, m: int | None = None) -> Tensor:
         """‖P_S v‖ / ‖v‖ ``(n,)`` of vectors ``(n, C, H, W)``, S the span of :meth:`curved`.
 
-        For random vectors it is √(m/d) on average; NaN for vectors that are zero or not finite.
+        For random vectors its root mean square is √(m/d); NaN for vectors that are zero or not
+        finite.
         """
         return self.curved(m).share_of(vectors)
 
@@ -142,8 +146,8 @@ class SharedDirections(Result):
         Parameters
         ----------
         rank
-            1 is the direction of the most positive value, 2 that of the next; -1 that of the most
-            negative one.
+            1 is the direction of the largest value, 2 that of the next; -1 that of the smallest
+            one, which is the most negative one where there are negative ones.
 
         Raises
         ------

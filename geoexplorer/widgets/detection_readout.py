@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import torch
-
 from geoexplorer.classifier import Classifier
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
@@ -18,6 +16,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection
 from geoexplorer.geometry.detection_along import DetectionAlong
 from geoexplorer.geometry.detection_roc import DetectionROC
+from geoexplorer.proportions import threshold_at
 from geoexplorer.widgets.help import help_button, term
 
 __all__ = ["Thresholds", "detection_facts", "detection_reading", "roc_facts", "row_of"]
@@ -35,9 +34,7 @@ class Thresholds:
     @classmethod
     def of(cls, natural: Detection, rate: float) -> Thresholds:
         """The thresholds at a false-positive rate."""
-        suspicion = -natural.margin.double()
-        margin = -float(torch.quantile(suspicion, 1.0 - rate, interpolation="higher"))
-        return cls(natural.threshold_at(rate), margin)
+        return cls(natural.threshold_at(rate), -threshold_at(-natural.margin, rate))
 
 
 def detection_reading(

@@ -78,7 +78,7 @@ class SharedReadout(ipywidgets.VBox):
 
 
 def rank_of(shared: SharedDirections, column: int) -> int:
-    """1 for the most positive value, 2 for the next, -1 for the most negative one."""
+    """1 for the largest value, 2 for the next, -1 for the smallest one."""
     count = len(shared.values)
     return column + 1 if column < count / 2 else column - count
 

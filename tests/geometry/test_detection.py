@@ -125,7 +125,7 @@ def test_few_probes_are_as_uncertain_as_they_say(clf):
     assert ((scores.mean(0) - exact).abs() < 4 * scores.std(0) / 60**0.5).all()
     ratio = errors.square().mean(0).sqrt() / (scores - exact).square().mean(0).sqrt()
     assert 0.8 < float(ratio.median()) < 1.25
-    assert detect(clf, x, 9, step=1e-3).standard_errors.max() == 0
+    assert detect(clf, x, 9, step=1e-3).standard_errors.max() < 1e-5  # rounding is left
     assert detect(clf, x, 1, step=1e-3).standard_errors.isnan().all()
 
 
@@ -207,7 +207,40 @@ class TestClasses:
         assert not only.perturbed.any()
 
 
+def test_probes_beyond_a_frame_and_kinks_are_no_exact_mean():
+    torch.manual_seed(0)
+    relu = nn.Sequential(nn.Flatten(), nn.Linear(9, 40), nn.ReLU(), nn.Linear(40, 4)).double()
+    x = random_images(30)
+    for clf, probes in ((classifier(smooth_network()), 13), (classifier(relu), 9)):
+        seeds = [detect(clf, x, probes, step=0.3, seed=seed) for seed in range(30)]
+        spread = torch.stack([found.score for found in seeds]).std(0)
+        said = torch.stack([found.standard_errors for found in seeds]).mean(0)
+        felt = spread > 1e-6
+        assert 0.7 < float((said / spread)[felt].median()) < 4
+
+
+def test_rounding_is_part_of_the_error():
+    x = random_images(30).float()
+    exact = detect(classifier(smooth_network()), x.double(), 9, step=2e-3).score
+    single = classifier(smooth_network(), dtype=torch.float32)
+    for step in (2e-3, 0.01):
+        found = detect(single, x, 9, step=step)
+        deviation = (found.score.double() - exact).abs()
+        assert (deviation < 4 * found.standard_errors.double() + 1e-3).double().mean() > 0.95
+
+
+def test_no_gradient_anywhere():
+    class Constant(nn.Module):
+        def forward(self, x):
+            return torch.stack([0 * x.flatten(1).sum(1) + k for k in (0.0, 2.0)], dim=1)
+
+    found = detect(classifier(Constant(), dtype=torch.float64), random_images(2), 4)
+    assert found.score.isnan().all()
+    assert found.recovered.tolist() == [-1, -1]
+
+
 def test_cost(clf):
+    detect(clf, random_images(1), 2)  # whether there are kinks is known from now on
     before = clf.cost
     found = detect(clf, random_images(10), 7, classes=2)
     assert found.cost == clf.cost - before
@@ -221,9 +254,7 @@ def test_thresholds(clf):
         judged = natural.judged(threshold)
         assert judged.threshold == threshold
         assert torch.equal(judged.perturbed, natural.score > threshold)
-        assert float(judged.perturbed.double().mean()) <= rate
-        if 0 < rate < 1:
-            assert float(judged.perturbed.double().mean()) > rate - 0.011
+        assert int(judged.perturbed.sum()) == min(round(200 * rate), 199)
     assert torch.equal(
         detect(clf, random_images(200), 5, threshold=threshold).perturbed, judged.perturbed
     )

@@ -105,6 +105,14 @@ def test_images_without_a_score_are_left_out():
     assert found.detected().shape == (1,)
 
 
+def test_nothing_is_known_yet():
+    found = made(torch.full((3,), math.nan), torch.full((2, 3), math.nan))
+    assert found.auc().isnan().all()
+    assert all(end.isnan().all() for end in found.auc_interval())
+    assert math.isnan(found.threshold())
+    assert found.detected().isnan().all()
+
+
 def test_a_ball_betrays_every_image():
     clf = classifier(TwoBalls(1.0), (1, 2, 2), bounds=(-2, 2))
     x = 1.5 * torch.nn.functional.normalize(random_images(30, (1, 2, 2)).flatten(1), dim=1)

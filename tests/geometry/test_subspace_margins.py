@@ -140,6 +140,26 @@ def test_bad_subspaces(subspaces, name):
         subspace_margins_steps(clf, random_images(2), subspaces)
 
 
+def test_what_was_not_searched_yet_is_not_known():
+    clf, x = classifier(smooth_network()), random_images(4)
+    blocks = dct_diagonal((1, 3, 3))
+    first = next(iter(subspace_margins_steps(clf, x, blocks)))
+    assert first.distances[1:].isnan().all()
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_rounding_is_no_way_to_the_boundary(effort):
+    """A subspace that is orthogonal to the boundary's normal up to rounding."""
+    clf = classifier(linear(2).float(), SHAPE)
+    weight = clf.module[1][1].weight
+    normal = (weight[0] - weight[1]).detach().double()
+    drawn = torch.randn(6, 16, dtype=torch.float64)
+    along = drawn - (drawn @ normal)[:, None] * normal / normal.square().sum()
+    subspace = Subspace.spanned(along.reshape(6, *SHAPE).float(), "along")
+    found = nearest_boundary(clf, random_images(6, SHAPE).float(), effort=effort, subspace=subspace)
+    assert not found.converged.any()
+
+
 def test_bounds_are_refused():
     with pytest.raises(ValueError, match=r"^bounded must be False"):
         nearest_boundary(

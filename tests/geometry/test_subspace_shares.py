@@ -61,6 +61,21 @@ def test_points_that_were_not_reached_are_left_out(linear):
     assert all(share.isfinite().all() for share in found.shares)
 
 
+def test_random_vectors_are_none_of_a_random_subspace(linear):
+    clf, b = linear
+    for seed in (0, 1):
+        found = subspace_shares(clf, Subspace.random(SHAPE, 4, seed=seed), b[:17], seed=seed)
+        assert float(found.mean()[3]) < 0.65
+
+
+def test_names_are_taken_once(linear):
+    clf, b = linear
+    with pytest.raises(ValueError, match=r"^vectors must have other names"):
+        subspace_shares(
+            clf, Subspace.random(SHAPE, 4), b, vectors={"gradients": torch.ones(1, *SHAPE)}
+        )
+
+
 def test_seeds_and_saving(linear, tmp_path):
     clf, b = linear
     subspace = Subspace.random(SHAPE, 3)

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -346,6 +347,11 @@ class TestSteps:
         with pytest.raises(ValueError, match=r"^clf must be given"):
             loaded.rho(b)
         assert torch.equal(loaded.rho(b[:2], clf=clf), everything.rho(b[:2]))
+
+    def test_it_can_be_sent_to_another_process(self, everything):
+        sent = pickle.loads(pickle.dumps(everything))  # noqa: S301
+        assert sent.classifier is None
+        assert torch.equal(sent.directions, everything.directions)
 
     def test_how_it_was_made(self, small, everything):
         made = everything.provenance
