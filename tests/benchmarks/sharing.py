@@ -2,9 +2,10 @@
 
 ``python -m tests.benchmarks.sharing`` finds the directions that are curved at the boundary points
 of test images, and measures at as many other images. Columns: the number of images; m, the
-dimension of the curved subspace; ρ, medians over the held-out images, of the most positive and the
-most negative shared direction; the mean share of perturbations, of gradients and of differences of
-images in the curved subspace beside that of random vectors, √(m/d); the rate of changed labels
+dimension of the curved subspace; κ and ρ of the two of its m directions that have the largest and
+the smallest mean curvature, ρ as medians over the held-out images; the mean share of perturbations,
+of gradients and of differences of images in the curved subspace beside that of random vectors,
+√(m/d); the rate of changed labels
 under noise whose norm is ``--noise`` times the median distance, in the curved subspace, in a flat
 one and in the whole space; and the median distance of the boundary, in those distances, when the
 perturbation is confined to the curved and to the flat subspace. The flat subspace is spanned by the
@@ -30,14 +31,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="a fifth of it for 32x32x3")
     parser.add_argument("--directions", type=int, default=10, help="m; twice of it for 32x32x3")
     parser.add_argument("--effort", nargs="*", default=["interactive", "deepfool"])
-    parser.add_argument("--noise", type=float, default=2.0)
+    parser.add_argument("--noise", type=float, default=4.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(
-        f"{'network':18} {'point':11} {'method':9} {'n':>3} {'m':>3} {'ρ top':>6} {'ρ end':>6} | "
-        f"{'r':>5} {'grad':>5} {'diff':>5} {'random':>6} | {'curved':>6} {'flat':>6} {'whole':>6} "
+        f"{'network':18} {'point':11} {'method':9} {'n':>3} {'m':>3} {'κ':>6} {'κ':>6} {'ρ':>6} "
+        f"{'ρ':>6} | {'r':>5} {'grad':>5} {'diff':>5} {'random':>6} | {'curved':>6} "
+        f"{'flat':>6} {'whole':>6} "
         f"| {'curved':>6} {'flat':>6} {'s':>5}"
     )
     for name in arguments.networks:
@@ -59,7 +61,8 @@ def _report(
     shared = gx.shared_directions(clf, seen, m if clf.dimension > _LARGE else None)
     curved = shared.curved(m)
     flat = _orthogonal(curved) if clf.dimension > _LARGE else shared.flat(m)
-    ends = torch.stack([shared.directions[0], shared.directions[-1]])
+    kept = shared.values.abs().topk(m).indices.sort().values[[0, -1]]  # of the m most curved
+    ends = shared.directions[kept]
     rho = gx.relative_curvature(clf, held_out, ends).values.nanmedian(0).values
     shares = gx.subspace_shares(clf, curved, held_out).mean()
     distance = float(held_out.distances[held_out.converged].median())
@@ -69,7 +72,8 @@ def _report(
     margins = gx.subspace_margins(clf, held_out.images, [curved, flat]).quantile() / distance
     print(
         f"{name:18} {'nearest' if effort != 'deepfool' else 'DeepFool':11} {shared.method:9} "
-        f"{n:3} {m:3} {rho[0]:6.1f} {rho[1]:6.1f} | {shares[0]:5.2f} {shares[1]:5.2f} "
+        f"{n:3} {m:3} {shared.values[kept[0]]:6.2f} {shared.values[kept[1]]:6.2f} "
+        f"{rho[0]:6.1f} {rho[1]:6.1f} | {shares[0]:5.2f} {shares[1]:5.2f} "
         f"{shares[2]:5.2f} {(m / clf.dimension) ** 0.5:6.2f} | "
         + " ".join(f"{float(rate):6.1%}" for rate in rates)
         + f" | {margins[0]:6.2f} {margins[1]:6.2f} {time.perf_counter() - start:5.0f}",

@@ -263,6 +263,24 @@ def test_an_axis_that_is_none_is_refused(explorer, wrong):
         section.choice.up = {"kind": "shared direction", **wrong}
 
 
+def test_what_another_network_had_pales_until_there_is_something_of_this_one(shared, monkeypatch):
+    from geoexplorer.widgets.panels import shared as module
+
+    explorer, panel = shared, shared.panels["shared"]
+    seen = []
+    real = module.basis_steps
+
+    def looked_at(*args, **options):
+        seen.append(("gx-outdated" in panel.widget._dom_classes, panel.use.disabled))
+        return (yield from real(*args, **options))
+
+    monkeypatch.setattr(module, "basis_steps", looked_at)
+    explorer.selection.network = "digits-cnn-smooth"
+    assert seen == [(True, True)]
+    assert "gx-outdated" not in panel.widget._dom_classes
+    assert not panel.use.disabled
+
+
 def test_a_direction_is_kept_for_other_networks(shared):
     panel = shared.panel
     panel.choice.rank = -2

@@ -149,6 +149,8 @@ class SharedDirectionsPanel(Panel):
         """Find the directions, then whatever is to be seen of them."""
         choice, session = self.choice, self.host.session
         show, sharing = choice.show, choice.sharing()
+        if self.shown is not None and self.shown.view.subject.key != view.subject.key:
+            yield self._set_outdated
         yield partial(self.controls.offer, view.subject)
         count = sharing.count(session, view.subject)
         boundary = view.boundary
@@ -223,8 +225,14 @@ class SharedDirectionsPanel(Panel):
 
     # Drawing.
 
+    def _set_outdated(self) -> None:
+        """Pale what is shown, which is of another network, until there is something of this one."""
+        self.widget.add_class("gx-outdated")
+        self.use.disabled = self.keep.disabled = True
+
     def _show(self, shown: Shown) -> None:
         self.shown = shown
+        self.widget.remove_class("gx-outdated")
         self._draw()
         self._read()
         self.host.painted()
@@ -285,7 +293,7 @@ class SharedDirectionsPanel(Panel):
 
     def _read(self) -> None:
         shown = self.shown
-        if shown is None:
+        if shown is None or "gx-outdated" in self.widget._dom_classes:
             return
         self.readout.show(
             shown.shared, self._column(shown), shown.boundary, shown.rho, m=shown.m,
