@@ -175,8 +175,12 @@ class DetectionControls:
                 self._show_classes(clf)
 
     def _show_place(self) -> None:
+        """Move the slider, unless it stands there: in the last digit what it says differs.
+
+        What is written back to a slider that is being dragged comes late, and moves it back.
+        """
         with self._showing:
-            if self.place.value != self.choice.place:
+            if abs(self.place.value - self.choice.place) > _STOP / 2:
                 self.place.value = self.choice.place
 
     def _show_classes(self, clf: Classifier) -> None:
