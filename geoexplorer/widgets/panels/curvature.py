@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
-import plotly.graph_objects as go
 
 from geoexplorer.figures.curvature import apply, blank_chart, curvature_layers, value_at
 from geoexplorer.geometry import directions
@@ -33,17 +32,15 @@ from geoexplorer.widgets.curvatures import (
     spectrum_steps,
 )
 from geoexplorer.widgets.errors import guarded
-from geoexplorer.widgets.panel import Host, Panel
+from geoexplorer.widgets.figure_panel import FONT_POINTS, REST_SECONDS, FigurePanel, sized
+from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
 from geoexplorer.widgets.section_pair import blank_pair, show_pair
 from geoexplorer.widgets.session import View
-from geoexplorer.widgets.worker import Delivery, Urgency
+from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["CurvaturePanel"]
 
-_FONT_POINTS = 9.0
-# After the last of a row of moves of the slider, so long until it is computed there.
-_REST_SECONDS = 0.25
 _DRAWING_SECONDS = 0.3
 # Up to so many values the index is linear; beyond, the ends could not be told apart.
 _FEW = 100
@@ -70,24 +67,19 @@ class Shown:
     rank: int  # of the direction that the result is about
 
 
-class CurvaturePanel(Panel):
+class CurvaturePanel(FigurePanel[Shown]):
     """Principal curvatures at a boundary point; one of them chosen, and the boundary along it."""
 
     key = "curvature"
     title = "Curvature"
+    until = "the curvatures are drawn"
 
     choice: CurvatureChoice
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.choice = CurvatureChoice()
-        self.shown: Shown | None = None
-        # Made when they are drawn first: a figure brings megabytes of JavaScript to the page.
+        super().__init__(host, CurvatureChoice())
         self.chart: Plot | None = None
         self.pair: Plot | None = None
-        self._in_page = 0  # so many of them take changes
-        self.widget = ipywidgets.VBox()
-        self.widget.add_class("gx-panel")
 
     def opened(self) -> None:
         """Make the widgets: the first map of the Explorer does not wait for them."""
@@ -110,9 +102,9 @@ class CurvaturePanel(Panel):
         self.use.on_click(self._use_as_axis)
         self.widget.children = self._layout()
         self.choice.observe(self._computed_anew, ["show", "point", "method", "spectrum", "images"])
-        self.choice.observe(self._step_changed, "factor")
+        self.choice.observe(self._computed_at_rest, "factor")
         self.choice.observe(self._rank_changed, "rank")
-        self.ears.observe(self._resized, "size")
+        self.ears.observe(self._drawn_anew, "size")
 
     # What the Explorer asks for.
 
@@ -197,22 +189,7 @@ class CurvaturePanel(Panel):
             figure_options=self.figure_options(),
         )  # fmt: skip
 
-    def theme_changed(self) -> None:
-        """Draw in the other theme."""
-        self._redraw()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.choice.unobserve_all()
-        self.shown = None
-
     # Drawing.
-
-    def _show(self, shown: Shown) -> None:
-        self.shown = shown
-        self._draw()
-        self._read()
-        self.host.painted()
 
     def _draw(self) -> None:
         shown = self.shown
@@ -222,9 +199,9 @@ class CurvaturePanel(Panel):
         options = self.figure_options()
         mapped = isinstance(shown.result, NormalSections)
         if isinstance(shown.result, NormalSections):
-            figure = shown.result.figure(**options, width=width, font_size=_FONT_POINTS)
+            figure = shown.result.figure(**options, width=width, font_size=FONT_POINTS)
             if self.pair is None:
-                blank = blank_pair(self.host.theme(), font_size=_FONT_POINTS)
+                blank = blank_pair(self.host.theme(), font_size=FONT_POINTS)
                 show_pair(blank, figure)
                 self.pair = self._made(blank, self._pair_box)
             elif self._takes_changes():
@@ -233,12 +210,11 @@ class CurvaturePanel(Panel):
         else:
             height = min(height - _CONTROLS_HEIGHT, round(_SHAPE * width))
             layers = curvature_layers(
-                shown.result, **options, width=width, height=height, font_size=_FONT_POINTS
+                shown.result, **options, width=width, height=height, font_size=FONT_POINTS
             )
-            layout = {**layers.layout, "width": width, "height": height, "dragmode": False}
-            layers = dataclasses.replace(layers, layout=layout)
+            layers = sized(layers, width, height)
             if self.chart is None:
-                blank = blank_chart(self.host.theme(), font_size=_FONT_POINTS)
+                blank = blank_chart(self.host.theme(), font_size=FONT_POINTS)
                 apply(blank, layers)
                 self.chart = self._made(blank, self._chart_box)
             elif self._takes_changes():
@@ -246,18 +222,6 @@ class CurvaturePanel(Panel):
                     apply(self.chart, layers)
         self._chart_box.layout.display = "none" if mapped else ""
         self._pair_box.layout.display = "" if mapped else "none"
-
-    @staticmethod
-    def _made(figure: go.Figure, box: ipywidgets.Box) -> Plot:
-        plot = Plot(figure)
-        plot._config = {"doubleClick": False, "displayModeBar": False}
-        box.children = [plot]
-        return plot
-
-    def _takes_changes(self) -> bool:
-        """Whether the figures are in the page; if not, they are drawn once they are."""
-        plots = [each for each in (self.chart, self.pair) if each is not None]
-        return self.host.worker.synchronous or self._in_page == len(plots)
 
     def _read(self) -> None:
         shown = self.shown
@@ -277,14 +241,6 @@ class CurvaturePanel(Panel):
             else "Cross-sections go through the nearest point; choose it to use this direction"
         )
 
-    def _redraw(self) -> None:
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._draw
-            yield self._read
-
-        if self.widget.children:
-            self.host.worker.submit("redraw curvature", steps, urgency=Urgency.POINTER)
-
     @staticmethod
     def _index(curvatures: PrincipalCurvatures) -> str:
         return "log" if curvatures.values.shape[1] > _FEW else "linear"
@@ -301,8 +257,7 @@ class CurvaturePanel(Panel):
         elif kind in ("point", "leave"):
             self.ears.answer()
         elif kind == "drawn":
-            self._in_page = int(event["plots"])
-            self._redraw()
+            self._came_into_page(int(event["plots"]))
 
     def _click(self, x: float) -> None:
         shown = self.shown
@@ -338,28 +293,11 @@ class CurvaturePanel(Panel):
     # What follows from it.
 
     @guarded
-    def _computed_anew(self, _change: Any) -> None:
-        self.host.refresh()
-
-    @guarded
-    def _step_changed(self, _change: Any) -> None:
-        self.host.refresh(delay=_REST_SECONDS)
-
-    @guarded
     def _rank_changed(self, _change: Any) -> None:
         if self.choice.show in ("step", "boundary"):
-            self.host.refresh(delay=_REST_SECONDS)
+            self.host.refresh(delay=REST_SECONDS)
             return
         self._redraw()
-
-    @guarded
-    def _resized(self, _change: Any) -> None:
-        self._redraw()
-
-    def _require_shown(self) -> Shown:
-        if self.shown is None:
-            raise ValueError("There is nothing yet; wait until the curvatures are drawn.")
-        return self.shown
 
     def _layout(self) -> list[ipywidgets.Widget]:
         self._chart_box, self._pair_box = ipywidgets.Box(), ipywidgets.Box()

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from geoexplorer.figures.detection import apply, blank_chart, detection_layers
 from geoexplorer.figures.layers import Layers
@@ -43,7 +42,8 @@ from geoexplorer.widgets.detections import (
     seconds_an_image,
 )
 from geoexplorer.widgets.errors import guarded
-from geoexplorer.widgets.panel import Host, Panel
+from geoexplorer.widgets.figure_panel import FONT_POINTS, FigurePanel, sized
+from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
 from geoexplorer.widgets.readout import Readout
 from geoexplorer.widgets.session import View
@@ -51,9 +51,6 @@ from geoexplorer.widgets.worker import Delivery, Urgency
 
 __all__ = ["DetectionPanel"]
 
-_FONT_POINTS = 9.0
-# After the last of a row of moves of a slider, so long until it is computed there.
-_REST_SECONDS = 0.25
 # Pixels of the panel's height for the views to choose from, the slider and the controls.
 _CONTROLS_HEIGHT = 110
 _DOT = 5  # radius of the dot on the curve, in pixels
@@ -95,23 +92,18 @@ class Shown:
         return dataclasses.replace(self.along, threshold=level, perturbed=perturbed)
 
 
-class DetectionPanel(Panel):
+class DetectionPanel(FigurePanel[Shown]):
     """The score on the way from the image across its boundary, and over many images."""
 
     key = "detection"
     title = "Detection"
+    until = "the scores are drawn"
 
     choice: DetectionChoice
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.choice = DetectionChoice()
-        self.shown: Shown | None = None
-        # Made when it is drawn first: a figure brings megabytes of JavaScript to the page.
+        super().__init__(host, DetectionChoice())
         self.chart: Plot | None = None
-        self._in_page = False  # whether it takes changes
-        self.widget = ipywidgets.VBox()
-        self.widget.add_class("gx-panel")
 
     def opened(self) -> None:
         """Make the widgets: the first map of the Explorer does not wait for them."""
@@ -129,9 +121,9 @@ class DetectionPanel(Panel):
         self.choice.observe(
             self._computed_anew, ["show", "point", "probes", "classes", "images", "rate"]
         )
-        self.choice.observe(self._step_changed, "factor")
+        self.choice.observe(self._computed_at_rest, "factor")
         self.choice.observe(self._place_changed, "place")
-        self.ears.observe(self._resized, "size")
+        self.ears.observe(self._drawn_anew, "size")
 
     # What the Explorer asks for.
 
@@ -196,22 +188,7 @@ class DetectionPanel(Panel):
             images=shown.images, rate=shown.rate, figure_options=self.figure_options(),
         )  # fmt: skip
 
-    def theme_changed(self) -> None:
-        """Draw in the other theme."""
-        self._redraw()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.choice.unobserve_all()
-        self.shown = None
-
     # Drawing.
-
-    def _show(self, shown: Shown) -> None:
-        self.shown = shown
-        self._draw()
-        self._read()
-        self.host.painted()
 
     def _draw(self) -> None:
         shown = self.shown
@@ -219,10 +196,10 @@ class DetectionPanel(Panel):
             return
         layers = self._layers(shown.result)
         if self.chart is None:
-            blank = blank_chart(self.host.theme(), font_size=_FONT_POINTS)
+            blank = blank_chart(self.host.theme(), font_size=FONT_POINTS)
             apply(blank, layers)
             blank.layout.shapes = self._shapes()
-            self.chart = self._made(blank)
+            self.chart = self._made(blank, self._chart_box)
         elif self._takes_changes():
             with self.chart.lock, self.chart.batch_update():
                 apply(self.chart, layers)
@@ -234,20 +211,9 @@ class DetectionPanel(Panel):
         options = self.figure_options()
         options.pop("selected", None)  # that mark is moved on its own
         layers = detection_layers(
-            result, **options, width=width, height=height, font_size=_FONT_POINTS
+            result, **options, width=width, height=height, font_size=FONT_POINTS
         )
-        layout = {**layers.layout, "width": width, "height": height, "dragmode": False}
-        return dataclasses.replace(layers, layout=layout)
-
-    def _made(self, figure: go.Figure) -> Plot:
-        plot = Plot(figure)
-        plot._config = {"doubleClick": False, "displayModeBar": False}
-        self._chart_box.children = [plot]
-        return plot
-
-    def _takes_changes(self) -> bool:
-        """Whether the figure is in the page; if not, it is drawn once it is."""
-        return self.host.worker.synchronous or self._in_page
+        return sized(layers, width, height)
 
     def _read(self) -> None:
         """Show the image at t, and what is said of it."""
@@ -266,14 +232,6 @@ class DetectionPanel(Panel):
         )
         with self.readout.hold_sync():  # one message
             self.readout.reading, self.readout.facts = reading, facts
-
-    def _redraw(self) -> None:
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._draw
-            yield self._read
-
-        if self.widget.children:
-            self.host.worker.submit("redraw detection", steps, urgency=Urgency.POINTER)
 
     def _look(self) -> None:
         """Show what is at t, many times a second while the slider is dragged."""
@@ -325,8 +283,7 @@ class DetectionPanel(Panel):
         elif kind in ("point", "leave"):
             self.ears.answer()
         elif kind == "drawn":
-            self._in_page = int(event["plots"]) > 0
-            self._redraw()
+            self._came_into_page(int(event["plots"]))
 
     def _go(self, place: float) -> None:
         self.choice.place = min(max(place, float(STOPS[0])), float(STOPS[-1]))
@@ -334,25 +291,8 @@ class DetectionPanel(Panel):
     # What follows from it.
 
     @guarded
-    def _computed_anew(self, _change: Any) -> None:
-        self.host.refresh()
-
-    @guarded
-    def _step_changed(self, _change: Any) -> None:
-        self.host.refresh(delay=_REST_SECONDS)
-
-    @guarded
     def _place_changed(self, _change: Any) -> None:
         self._look()
-
-    @guarded
-    def _resized(self, _change: Any) -> None:
-        self._redraw()
-
-    def _require_shown(self) -> Shown:
-        if self.shown is None:
-            raise ValueError("There is nothing yet; wait until the scores are drawn.")
-        return self.shown
 
     def _layout(self) -> list[ipywidgets.Widget]:
         self._chart_box = ipywidgets.Box()

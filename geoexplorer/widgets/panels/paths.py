@@ -10,7 +10,6 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
-import plotly.graph_objects as go
 import torch
 
 from geoexplorer.figures.layers import Layers
@@ -27,7 +26,8 @@ from geoexplorer.results import Result
 from geoexplorer.widgets.code import path_script
 from geoexplorer.widgets.errors import guarded
 from geoexplorer.widgets.extent import Extent, automatic_window, map_aspect, pixel_shape
-from geoexplorer.widgets.panel import Host, Panel
+from geoexplorer.widgets.figure_panel import FONT_POINTS, REST_SECONDS, FigurePanel, sized
+from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.path_controls import PathChoice, PathControls
 from geoexplorer.widgets.path_facts import path_facts
 from geoexplorer.widgets.paths import (
@@ -44,8 +44,6 @@ from geoexplorer.widgets.worker import Delivery, Urgency
 
 __all__ = ["PathsPanel"]
 
-_FONT_POINTS = 9.0
-_REST_SECONDS = 0.25
 _DRAWING_SECONDS = 0.3
 # Pixels of the height that a figure may take that go to the images to choose from.
 _ENDS_HEIGHT = 40
@@ -66,25 +64,20 @@ class Shown:
     toward: bool = False  # whether its plane goes through the boundary nearest to the path
 
 
-class PathsPanel(Panel):
+class PathsPanel(FigurePanel[Shown]):
     """A path from the image to another one inside its region."""
 
     key = "paths"
     title = "Paths"
+    until = "the path is drawn"
 
     choice: PathChoice
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.choice = PathChoice()
-        self.shown: Shown | None = None
-        # Made when they are drawn first: a figure brings megabytes of JavaScript to the page.
+        super().__init__(host, PathChoice())
         self.chart: Plot | None = None
         self.map: Plot | None = None
-        self._in_page = 0  # so many of them take changes
         self._spot: tuple[float, float] | None = None  # where the pointer was last
-        self.widget = ipywidgets.VBox()
-        self.widget.add_class("gx-panel")
 
     def opened(self) -> None:
         """Make the widgets: the first map of the Explorer does not wait for them."""
@@ -102,7 +95,7 @@ class PathsPanel(Panel):
             self._computed_anew, ["show", "scenario", "target", "effort", "prove"]
         )  # fmt: skip
         self.choice.observe(self._seed_changed, "seed")
-        self.choice.observe(self._place_changed, "place")
+        self.choice.observe(self._drawn_anew, "place")
         self.ears.observe(self._resized, "size")
 
     # What the Explorer asks for.
@@ -111,7 +104,7 @@ class PathsPanel(Panel):
         """Find the other end, then the path, then map what is around it."""
         session, show = self.host.session, self.choice.show
         wanted = self.choice.wanted(view.subject)
-        if self._outdated(view, wanted):
+        if self._is_another(view, wanted):
             yield partial(self._set_outdated, True)
         yield partial(self.controls.offer, view)
         offered = yield from candidates_steps(session, view, wanted.scenario)
@@ -129,7 +122,7 @@ class PathsPanel(Panel):
             return
         plane, toward = yield from plane_steps(session, view, wanted, path)
         width, height = self._size()
-        aspect = map_aspect(width, height, _FONT_POINTS)
+        aspect = map_aspect(width, height, FONT_POINTS)
         extent = _window(path, plane, float(view.boundary.distances[0]), aspect)
         yield partial(self.host.report, Progress(0.0, "mapping"), "coarse map")
         clock, drawn = TimeLeft(), -np.inf
@@ -183,18 +176,9 @@ class PathsPanel(Panel):
             self._set_outdated(True)
         self.choice.place = self.choice.target = self._spot = None
 
-    def theme_changed(self) -> None:
-        """Draw in the other theme."""
-        self._redraw()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.choice.unobserve_all()
-        self.shown = None
-
     # Drawing.
 
-    def _outdated(self, view: View, wanted: Wanted) -> bool:
+    def _is_another(self, view: View, wanted: Wanted) -> bool:
         """Whether what is on the screen is another path than the one that is asked for."""
         shown = self.shown
         if shown is None:
@@ -205,7 +189,7 @@ class PathsPanel(Panel):
 
     def _set_outdated(self, outdated: bool) -> None:
         """Pale what is shown, and say so, until there is something of what is asked for."""
-        (self.widget.add_class if outdated else self.widget.remove_class)("gx-outdated")
+        super()._set_outdated(outdated)
         if outdated:
             self.readout.facts = (
                 "<div><b>Not final</b>: the path before, until there is a new one</div>"
@@ -217,7 +201,7 @@ class PathsPanel(Panel):
         self._draw()
         if other:
             self._spot = None
-        if other or "gx-outdated" in self.widget._dom_classes:
+        if other or self._outdated:
             self._set_outdated(False)
             self.readout.facts = path_facts(shown.path)
         self._read()
@@ -232,7 +216,7 @@ class PathsPanel(Panel):
         plot = self.map if mapped else self.chart
         if plot is None:
             make = blank_section if mapped else blank_chart
-            blank = make(self.host.theme(), font_size=_FONT_POINTS)
+            blank = make(self.host.theme(), font_size=FONT_POINTS)
             apply(blank, layers)
             if mapped:
                 self.map = self._made(blank, self._map_box)
@@ -246,35 +230,14 @@ class PathsPanel(Panel):
 
     def _layers(self, shown: Shown) -> Layers:
         width, height = self._size()
-        options = {**self.figure_options(), "width": width, "font_size": _FONT_POINTS}
+        options = {**self.figure_options(), "width": width, "font_size": FONT_POINTS}
         if shown.section is not None:
             layers = section_layers(shown.section, **options, height=height)
         else:
             fixed = height if shown.show == "scores" else None  # a strip is as high as it needs
             layers = path_layers(shown.path, **options, height=fixed)
             height = round(layers.size[1])
-        layout = {**layers.layout, "width": width, "height": height, "dragmode": False}
-        return dataclasses.replace(layers, layout={**layout, "shapes": self._shapes()})
-
-    @staticmethod
-    def _made(figure: go.Figure, box: ipywidgets.Box) -> Plot:
-        plot = Plot(figure)
-        plot._config = {"doubleClick": False, "displayModeBar": False}
-        box.children = [plot]
-        return plot
-
-    def _takes_changes(self) -> bool:
-        """Whether the figures are in the page; if not, they are drawn once they are."""
-        plots = [each for each in (self.chart, self.map) if each is not None]
-        return self.host.worker.synchronous or self._in_page == len(plots)
-
-    def _redraw(self) -> None:
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._draw
-            yield self._read
-
-        if self.widget.children:
-            self.host.worker.submit("redraw paths", steps, urgency=Urgency.POINTER)
+        return sized(layers, width, height, shapes=self._shapes())
 
     def _size(self) -> tuple[int, int]:
         width, height = self.ears.size
@@ -364,8 +327,7 @@ class PathsPanel(Panel):
             self.choice.place = None
             self._point(None)
         elif kind == "drawn":
-            self._in_page = int(event["plots"])
-            self._redraw()
+            self._came_into_page(int(event["plots"]))
 
     def _click(self, along: float, reach: float) -> None:
         """Pin a place, or let go of the pin where it is clicked again."""
@@ -387,23 +349,14 @@ class PathsPanel(Panel):
     @guarded
     def _seed_changed(self, _change: Any) -> None:
         self.choice.place = None
-        self.host.refresh(delay=_REST_SECONDS)
-
-    @guarded
-    def _place_changed(self, _change: Any) -> None:
-        self._redraw()
+        self.host.refresh(delay=REST_SECONDS)
 
     @guarded
     def _resized(self, _change: Any) -> None:
         if self._mapped():
-            self.host.refresh(delay=_REST_SECONDS)
+            self.host.refresh(delay=REST_SECONDS)
         else:
             self._redraw()
-
-    def _require_shown(self) -> Shown:
-        if self.shown is None:
-            raise ValueError("There is nothing yet; wait until the path is drawn.")
-        return self.shown
 
     def _layout(self) -> list[ipywidgets.Widget]:
         self._chart_box, self._map_box = ipywidgets.Box(), ipywidgets.Box()

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from geoexplorer.figures.chart import blank_chart
 from geoexplorer.figures.index_axis import IndexAxis, Spectrum
@@ -27,7 +26,8 @@ from geoexplorer.results import Result
 from geoexplorer.widgets.code import shared_script
 from geoexplorer.widgets.curvatures import POINTS
 from geoexplorer.widgets.errors import guarded
-from geoexplorer.widgets.panel import Host, Panel
+from geoexplorer.widgets.figure_panel import FONT_POINTS, FigurePanel, sized
+from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
 from geoexplorer.widgets.session import View
 from geoexplorer.widgets.shared_controls import SharedChoice, SharedControls
@@ -42,11 +42,10 @@ from geoexplorer.widgets.subspaces import (
     rho_steps,
     shares_steps,
 )
-from geoexplorer.widgets.worker import Delivery, Urgency
+from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["SharedDirectionsPanel"]
 
-_FONT_POINTS = 9.0
 # Up to so many directions the index is linear; beyond, the ends could not be told apart.
 _FEW = 100
 # Pixels of the panel's height for the views to choose from and the controls.
@@ -100,24 +99,19 @@ class Shown:
         return (self.rho if self.show == "rho" else self.measured) or self.shared
 
 
-class SharedDirectionsPanel(Panel):
+class SharedDirectionsPanel(FigurePanel[Shown]):
     """Directions in which the boundary is curved for many images, and what lies in them."""
 
     key = "shared"
     title = "Shared directions"
+    until = "the directions are drawn"
 
     choice: SharedChoice
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.choice = SharedChoice()
-        self.shown: Shown | None = None
-        # Made when it is drawn first: a figure brings megabytes of JavaScript to the page.
+        super().__init__(host, SharedChoice())
         self.chart: Plot | None = None
-        self._in_page = False  # whether it takes changes
         self._layers: Layers | None = None  # of what is on the screen
-        self.widget = ipywidgets.VBox()
-        self.widget.add_class("gx-panel")
 
     def opened(self) -> None:
         """Make the widgets: the first map of the Explorer does not wait for them."""
@@ -140,8 +134,8 @@ class SharedDirectionsPanel(Panel):
         self.keep.on_click(self._keep_direction)
         self.widget.children = self._layout()
         self.choice.observe(self._computed_anew, ["show", "images", "point", "m"])
-        self.choice.observe(self._rank_changed, "rank")
-        self.ears.observe(self._resized, "size")
+        self.choice.observe(self._drawn_anew, "rank")
+        self.ears.observe(self._drawn_anew, "size")
 
     # What the Explorer asks for.
 
@@ -150,7 +144,7 @@ class SharedDirectionsPanel(Panel):
         choice, session = self.choice, self.host.session
         show, sharing = choice.show, choice.sharing()
         if self.shown is not None and self.shown.view.subject.key != view.subject.key:
-            yield self._set_outdated
+            yield partial(self._set_outdated, True)
         yield partial(self.controls.offer, view.subject)
         count = sharing.count(session, view.subject)
         boundary = view.boundary
@@ -214,28 +208,13 @@ class SharedDirectionsPanel(Panel):
             figure_options=self.figure_options(),
         )  # fmt: skip
 
-    def theme_changed(self) -> None:
-        """Draw in the other theme."""
-        self._redraw()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.choice.unobserve_all()
-        self.shown = None
-
     # Drawing.
 
-    def _set_outdated(self) -> None:
+    def _set_outdated(self, outdated: bool) -> None:
         """Pale what is shown, which is of another network, until there is something of this one."""
-        self.widget.add_class("gx-outdated")
-        self.use.disabled = self.keep.disabled = True
-
-    def _show(self, shown: Shown) -> None:
-        self.shown = shown
-        self.widget.remove_class("gx-outdated")
-        self._draw()
-        self._read()
-        self.host.painted()
+        super()._set_outdated(outdated)
+        if outdated:
+            self.use.disabled = self.keep.disabled = True
 
     def _draw(self) -> None:
         shown = self.shown
@@ -243,9 +222,9 @@ class SharedDirectionsPanel(Panel):
             return
         layers = self._layers_of(shown)
         if self.chart is None:
-            blank = blank_chart(self.host.theme(), font_size=_FONT_POINTS)
+            blank = blank_chart(self.host.theme(), font_size=FONT_POINTS)
             apply(blank, layers)
-            self.chart = self._made(blank)
+            self.chart = self._made(blank, self._chart_box)
         elif self._takes_changes():
             with self.chart.lock:
                 apply(self.chart, layers)
@@ -254,13 +233,11 @@ class SharedDirectionsPanel(Panel):
         width, height = self.ears.size
         most = min(height - _CONTROLS_HEIGHT, round(_SHAPE * width))
         layers = _LAYERS[shown.kind](
-            shown.result, **self.figure_options(), width=width, font_size=_FONT_POINTS,
+            shown.result, **self.figure_options(), width=width, font_size=FONT_POINTS,
             height=most if shown.kind in _CURVES else None,
         )  # fmt: skip
         height = most if shown.kind in _CURVES else round(layers.size[1])
-        layout = {**layers.layout, "width": width, "height": height, "dragmode": False}
-        layout["shapes"] = [self._mark(shown, layers)]
-        self._layers = dataclasses.replace(layers, layout=layout)
+        self._layers = sized(layers, width, height, shapes=[self._mark(shown, layers)])
         return self._layers
 
     def _mark(self, shown: Shown, layers: Layers) -> dict[str, Any]:
@@ -281,19 +258,9 @@ class SharedDirectionsPanel(Panel):
             }  # fmt: skip
         return {"visible": False}
 
-    def _made(self, figure: go.Figure) -> Plot:
-        plot = Plot(figure)
-        plot._config = {"doubleClick": False, "displayModeBar": False}
-        self._chart_box.children = [plot]
-        return plot
-
-    def _takes_changes(self) -> bool:
-        """Whether the figure is in the page; if not, it is drawn once it is."""
-        return self.host.worker.synchronous or self._in_page
-
     def _read(self) -> None:
         shown = self.shown
-        if shown is None or "gx-outdated" in self.widget._dom_classes:
+        if shown is None or self._outdated:
             return
         self.readout.show(
             shown.shared, self._column(shown), shown.boundary, shown.rho, m=shown.m,
@@ -311,14 +278,6 @@ class SharedDirectionsPanel(Panel):
             if kept
             else "Keep this direction, to use it as an axis with any image and network"
         )
-
-    def _redraw(self) -> None:
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._draw
-            yield self._read
-
-        if self.widget.children:
-            self.host.worker.submit("redraw shared", steps, urgency=Urgency.POINTER)
 
     def _column(self, shown: Shown) -> int:
         """The column of the chosen rank; of the nearest one there is."""
@@ -338,8 +297,7 @@ class SharedDirectionsPanel(Panel):
         elif kind in ("point", "leave"):
             self.ears.answer()
         elif kind == "drawn":
-            self._in_page = int(event["plots"]) > 0
-            self._redraw()
+            self._came_into_page(int(event["plots"]))
 
     def _click(self, x: float, y: float) -> None:
         shown = self.shown
@@ -390,23 +348,6 @@ class SharedDirectionsPanel(Panel):
         return name if shown.sharing.point == "nearest" else f"{name}, {shown.sharing.point} points"
 
     # What follows from it.
-
-    @guarded
-    def _computed_anew(self, _change: Any) -> None:
-        self.host.refresh()
-
-    @guarded
-    def _rank_changed(self, _change: Any) -> None:
-        self._redraw()
-
-    @guarded
-    def _resized(self, _change: Any) -> None:
-        self._redraw()
-
-    def _require_shown(self) -> Shown:
-        if self.shown is None:
-            raise ValueError("There is nothing yet; wait until the directions are drawn.")
-        return self.shown
 
     def _layout(self) -> list[ipywidgets.Widget]:
         self._chart_box = ipywidgets.Box()
