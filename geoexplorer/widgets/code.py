@@ -8,7 +8,7 @@ from typing import Any
 
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
-from geoexplorer.widgets.curvatures import POINTS, Measure
+from geoexplorer.widgets.curvatures import Measure, effort_code
 from geoexplorer.widgets.detections import Probing
 from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
 from geoexplorer.widgets.saving import FileLook
@@ -67,8 +67,7 @@ def section_script(
         *(f"    {_argument(name, value)}," for name, value in marks.items()),
         ")",
         f"section = gx.cross_section(clf, plane, extent={extent}, resolution={resolution})",
-        f"figure = section.figure({_arguments(figure_options)})",
-        "figure.show()",
+        *_drawn("section", _expressions(figure_options)),
     ]
     return _script(session, view, body)
 
@@ -101,13 +100,10 @@ def curvature_script(
     figure_options
         Of the figure.
     """
-    effort = POINTS[measure.point]
-    found = "" if effort == "interactive" else f", effort={effort!r}"
+    found = effort_code(measure.point)
     dimension = view.clf.dimension
     arguments = _call("clf, boundary", measure.options(dimension))
-    options = {name: repr(value) for name, value in figure_options.items()}
-    if "class_names" in options:
-        options["class_names"] = "clf.class_names"
+    options = _expressions(figure_options)
     body = [
         f"boundary = gx.nearest_boundary(clf, x{found})",
         f"curvatures = gx.principal_curvatures({arguments})",
@@ -135,8 +131,7 @@ def curvature_script(
             shown = "sections"
             arguments = _call("clf, boundary, tangents", measure.scale())
             body.append(f"sections = gx.normal_sections({arguments})")
-    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
-    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+    return _script(session, view, [*body, *_drawn(shown, options)])
 
 
 def path_script(
@@ -169,7 +164,7 @@ def path_script(
         start = _call(f"enter_region(clf, {start}, {label}", search) + ")"
     connect = {"effort": wanted.effort, "prove": wanted.prove, "seed": wanted.seed}
     body = [f"b = {start}", f"path = gx.connect({_call('clf, x[0], b', connect)})"]
-    options = {name: repr(value) for name, value in figure_options.items()}
+    options = _expressions(figure_options)
     shown = "path"
     if extent is not None:
         shown = "section"
@@ -185,8 +180,7 @@ def path_script(
         body += [
             f"section = gx.cross_section(clf, plane, extent={extent}, resolution={resolution})",
         ]
-    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
-    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+    return _script(session, view, [*body, *_drawn(shown, options)])
 
 
 def detection_script(
@@ -214,8 +208,7 @@ def detection_script(
     figure_options
         Of the figure.
     """
-    effort = POINTS[probing.point]
-    found = "" if effort == "interactive" else f", effort={effort!r}"
+    found = effort_code(probing.point)
     options = probing.options()
     if over_images:
         shown = "roc"
@@ -232,8 +225,7 @@ def detection_script(
             f"natural = gx.detect({_call(f'clf, images.images[:{images}]', options)})",
             f"along = along.judged(natural.threshold_at({rate}))",
         ]
-    drawn = _arguments(figure_options)
-    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+    return _script(session, view, [*body, *_drawn(shown, _expressions(figure_options))])
 
 
 def shared_script(
@@ -290,11 +282,8 @@ def shared_script(
         "noise": ["found = gx.noise_sensitivity(clf, held_out.images, subspaces)"],
         "margins": ["found = gx.subspace_margins(clf, held_out.images, subspaces)"],
     }.get(kind, [])
-    options = {name: repr(value) for name, value in figure_options.items()}
-    if "class_names" in options:
-        options["class_names"] = "clf.class_names"
-    drawn = ", ".join(f"{name}={value}" for name, value in options.items())
-    return _script(session, view, [*body, f"figure = {shown}.figure({drawn})", "figure.show()"])
+    options = _expressions(figure_options)
+    return _script(session, view, [*body, *_drawn(shown, options)])
 
 
 def _end_code(session: Session, view: View, wanted: Wanted) -> str:
@@ -377,5 +366,13 @@ def _call(first: str, options: Mapping[str, Any]) -> str:
     return ", ".join([first, *(f"{name}={value!r}" for name, value in options.items())])
 
 
-def _arguments(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+def _expressions(options: Mapping[str, Any]) -> dict[str, str]:
+    """Expressions for the options of a figure."""
+    written = {name: repr(value) for name, value in options.items()}
+    return {**written, "class_names": "clf.class_names"} if "class_names" in written else written
+
+
+def _drawn(result: str, options: Mapping[str, str]) -> list[str]:
+    """Lines that draw a result, with expressions for the options of its figure."""
+    arguments = ", ".join(f"{name}={expression}" for name, expression in options.items())
+    return [f"figure = {result}.figure({arguments})", "figure.show()"]

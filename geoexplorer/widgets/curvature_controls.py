@@ -11,21 +11,21 @@ import traitlets
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.operators import default_step
-from geoexplorer.widgets.curvature_readout import METHOD_WORDS
+from geoexplorer.widgets.choice_controls import ChoiceControls
 from geoexplorer.widgets.curvatures import (
     METHODS,
     POINTS,
     SPECTRA,
     Measure,
     seconds_needed,
-    seconds_words,
 )
+from geoexplorer.widgets.direction_readout import METHOD_WORDS
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.fields import field, set_options
-from geoexplorer.widgets.quiet import Quiet
+from geoexplorer.widgets.following import seconds_words
 from geoexplorer.widgets.session import LONG_SECONDS, Subject
 from geoexplorer.widgets.state import Choice
-from geoexplorer.widgets.step_slider import EXPONENTS, StepSlider
+from geoexplorer.widgets.step_slider import StepFactor, StepSlider, chosen_step
 
 __all__ = ["SHOWS", "CurvatureChoice", "CurvatureControls"]
 
@@ -37,23 +37,6 @@ SHOWS = {
     "boundary": "boundary along it",
 }
 IMAGES = (10, 30, 100)
-_DIGITS = 4  # of a step
-
-
-class StepFactor(traitlets.TraitType[Any, Any]):
-    """The step h over the authors', or None for the one that suits the method."""
-
-    info_text = "None or a number from 1/64 to 4"
-    allow_none = True
-    default_value = None
-
-    def validate(self, obj: Any, value: Any) -> float:
-        """A float within the limits."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        least, most = (2.0**exponent for exponent in EXPONENTS)
-        if not number or not least <= value <= most:
-            self.error(obj, value)
-        return float(value)
 
 
 class Rank(traitlets.TraitType[Any, Any]):
@@ -85,16 +68,16 @@ class CurvatureChoice(Choice):
         measure = Measure(self.method, None, self.spectrum, self.point)
         if self.factor is None or measure.taken(clf) == "autograd":
             return measure
-        step = float(f"{self.factor * default_step(clf):.{_DIGITS}g}")
-        return Measure(self.method, step, self.spectrum, self.point)
+        return Measure(self.method, chosen_step(clf, self.factor), self.spectrum, self.point)
 
 
-class CurvatureControls:
+class CurvatureControls(ChoiceControls):
     """Shows a :class:`CurvatureChoice`, and changes it when a person does."""
 
+    choice: CurvatureChoice
+
     def __init__(self, choice: CurvatureChoice, errors: Errors) -> None:
-        self.choice, self.errors = choice, errors
-        self._showing = Quiet()
+        super().__init__(choice, errors)
         self._subject: Subject | None = None
         self.views = ipywidgets.ToggleButtons(
             options=[(text, name) for name, text in SHOWS.items()]
@@ -118,13 +101,9 @@ class CurvatureControls:
         }
         self.widget = ipywidgets.HBox(list(self.fields.values()))
         self.widget.add_class("gx-controls")
-        for name, control in self._controls().items():
-            control.add_class(f"gx-curvature-{name}")
-            control.observe(self._chosen, "value")
         self.default.add_class("gx-curvature-default")
         self.default.on_click(self._to_default)
-        choice.observe(self._show, list(self._controls()))
-        self._show()
+        self._connect("curvature")
 
     def offer(self, subject: Subject) -> None:
         """Say what there is to choose with a network."""
@@ -138,13 +117,6 @@ class CurvatureControls:
             "show": self.views, "point": self.point, "method": self.method,
             "factor": self.factor, "spectrum": self.spectrum, "images": self.images,
         }  # fmt: skip
-
-    @guarded
-    def _chosen(self, change: Any) -> None:
-        if self._showing:
-            return
-        name = next(n for n, control in self._controls().items() if control is change["owner"])
-        setattr(self.choice, name, change["new"])
 
     @guarded
     def _to_default(self, _button: Any) -> None:

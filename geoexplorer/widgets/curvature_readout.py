@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from html import escape
 
-import ipywidgets
-
 from geoexplorer.figures.curvature_words import value_words
 from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.widgets.code import principal_name
+from geoexplorer.widgets.direction_readout import METHOD_WORDS, DirectionReadout
 from geoexplorer.widgets.help import help_button, term
+from geoexplorer.widgets.ranks import rank_of
 from geoexplorer.widgets.session import View
 
-__all__ = ["METHOD_WORDS", "CurvatureReadout", "rank_of"]
+__all__ = ["CurvatureReadout"]
 
-METHOD_WORDS = {
-    "autograd": "autograd",
-    "central_difference": "central differences",
-    "smoothed": "smoothed",
-}
 # An asymmetry above this share is more than rounding and the choice of a step make.
 _KINKED = 0.05
 # A curvature below the limit by more than this share of it is pointed out.
@@ -29,15 +24,8 @@ _BEYOND = 1.01
 _CLEAR = 2.0  # standard errors, within which a curvature may as well be zero
 
 
-class CurvatureReadout(ipywidgets.VBox):
+class CurvatureReadout(DirectionReadout):
     """Shows one value of :class:`PrincipalCurvatures` of one point."""
-
-    def __init__(self) -> None:
-        self.head = ipywidgets.HTML()
-        self.pictures = ipywidgets.HTML()
-        self.facts = ipywidgets.HTML()
-        super().__init__([self.head, self.pictures, self.facts])
-        self.add_class("gx-curvature-readout")
 
     def show(
         self,
@@ -50,39 +38,22 @@ class CurvatureReadout(ipywidgets.VBox):
         theme: str,
     ) -> None:
         """Show the value in a column; ``point`` is what the boundary point is called."""
-        self.head.value = f'<div class="gx-where">{_rank_words(curvatures, column)}</div>'
-        self.pictures.value = _pictures(view, points, curvatures, column, theme)
         lines = [
             *_value_lines(view, curvatures, column),
             *_scale_lines(curvatures, points, point),
             *_trust_lines(curvatures, column),
             _limit_line(curvatures, column, nearest=point == "nearest"),
         ]
-        self.facts.value = '<div class="gx-facts">' + "".join(
-            f"<div>{line}</div>" for line in lines
-        ) + "</div>"  # fmt: skip
+        pictures = _pictures(view, points, curvatures, column, theme)
+        self._fill(_rank_words(curvatures, column), pictures, lines)
 
 
-def rank_of(curvatures: PrincipalCurvatures, column: int) -> int:
-    """1 for the most positive value, 2 for the next, -1 for the most negative one.
-
-    Examples
-    --------
-    >>> import torch
-    >>> one = torch.ones(1)
-    >>> ball = PrincipalCurvatures(
-    ...     values=-torch.ones(1, 4), own=0 * one.long(), other=one.long(), distances=one,
-    ...     alignment=one, method="autograd", step=0.0, at=1.0, residuals=torch.zeros(1, 4),
-    ...     converged=torch.ones(1, 4) > 0, asymmetry=0 * one, directions=None, dimension=5)
-    >>> [rank_of(ball, column) for column in range(4)]
-    [1, 2, -2, -1]
-    """
-    count = curvatures.values.shape[1]
-    return column + 1 if column < count / 2 else column - count
+def _rank(curvatures: PrincipalCurvatures, column: int) -> int:
+    return rank_of(column, curvatures.values.shape[1])
 
 
 def _rank_words(curvatures: PrincipalCurvatures, column: int) -> str:
-    rank, total = rank_of(curvatures, column), curvatures.dimension - 1
+    rank, total = _rank(curvatures, column), curvatures.dimension - 1
     place = rank if rank > 0 else total + 1 + rank
     end, order = "positive" if rank > 0 else "negative", abs(rank)
     name = f"most {end}" if order == 1 else f"most {end}, number {order}"
@@ -91,30 +62,21 @@ def _rank_words(curvatures: PrincipalCurvatures, column: int) -> str:
 
 def _pictures(
     view: View, points: BoundaryPoints, curvatures: PrincipalCurvatures, column: int, theme: str
-) -> str:
+) -> list[tuple[str, str]]:
     assert curvatures.directions is not None  # the panel asks for them
     direction = curvatures.directions[0, column]
     largest = float(direction.abs().max())
-    paper = theme_named(theme).paper
-    return (
-        '<div class="gx-pictures">'
-        + _figure(
-            signed_uri(direction.numpy(), largest, paper=paper, least_side=1),
-            f"{principal_name(rank_of(curvatures, column))}, ±{largest:.2g} a pixel",
-        )
-        + _figure(
+    name = principal_name(_rank(curvatures, column))
+    return [
+        (
+            signed_uri(direction.numpy(), largest, paper=theme_named(theme).paper, least_side=1),
+            f"{name}, ±{largest:.2g} a pixel",
+        ),
+        (
             image_uri(points.points[0].numpy(), bounds=view.clf.bounds, least_side=1),
             f"the boundary point z, {float(points.distances[0]):.3g} from x",
-        )
-        + "</div>"
-    )
-
-
-def _figure(source: str, caption: str) -> str:
-    return (
-        f'<figure><img src="{source}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+        ),
+    ]
 
 
 def _value_lines(view: View, curvatures: PrincipalCurvatures, column: int) -> list[str]:
@@ -159,7 +121,7 @@ def _trust_lines(curvatures: PrincipalCurvatures, column: int) -> list[str]:
         share *= largest / (float(end.max()) or 1.0)
         agreement = (
             f"the two halves of the probes {term('agree', 'agreement')} to {_share(share)} of the "
-            f"most {'positive' if rank_of(curvatures, column) > 0 else 'negative'}"
+            f"most {'positive' if _rank(curvatures, column) > 0 else 'negative'}"
         )
         return [agreement] if good else [f"{agreement}: take the value with care"]
     if curvatures.method == "central_difference" and asymmetry > _KINKED:

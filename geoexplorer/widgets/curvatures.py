@@ -19,7 +19,8 @@ from geoexplorer.geometry.matrices import LARGEST_MATRIX, by_matrix, matrix_is_q
 from geoexplorer.geometry.measurement import METHODS as MEASURED
 from geoexplorer.geometry.measurement import step_by_default
 from geoexplorer.jobs import Progress, TimeLeft
-from geoexplorer.widgets.session import LONG_SECONDS, Session, Subject, View
+from geoexplorer.widgets.following import DRAWING_SECONDS, announced, followed
+from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = [
@@ -28,13 +29,12 @@ __all__ = [
     "POINTS",
     "SPECTRA",
     "Measure",
-    "announced",
     "average_steps",
+    "effort_code",
     "images_averaged",
     "point_steps",
     "points_of_many_steps",
     "seconds_needed",
-    "seconds_words",
     "spectrum_steps",
 ]
 
@@ -43,8 +43,6 @@ POINTS = {"nearest": "interactive", "DeepFool's": "deepfool"}
 METHODS = ("auto", *MEASURED)
 SPECTRA = ("auto", "extreme", "all")
 EXTREMES = 10  # at either end
-# Between two drawings of what is not complete.
-_DRAWING_SECONDS = 0.3
 # Gradients that a search for extreme curvatures takes about, by the method.
 _SEARCHED = {"smoothed": 3500, "central_difference": 1500, "autograd": 500}
 # Images that come in at once: on a CPU a few small ones, elsewhere enough to fill the device.
@@ -116,6 +114,18 @@ def seconds_needed(subject: Subject, measure: Measure) -> float:
     return gradients * _GRADIENT * subject.seconds + eigenvalues
 
 
+def effort_code(point: str) -> str:
+    """What a script gives ``nearest_boundary`` further, to find points of a kind.
+
+    Examples
+    --------
+    >>> effort_code("nearest"), effort_code("DeepFool's")
+    ('', ", effort='deepfool'")
+    """
+    effort = POINTS[point]
+    return "" if effort == "interactive" else f", effort={effort!r}"
+
+
 def point_steps(
     session: Session, view: View, measure: Measure
 ) -> Generator[Delivery, None, BoundaryPoints]:
@@ -156,7 +166,10 @@ def spectrum_steps(
     if found is None:
         yield from announced(session, "principal curvatures", seconds_needed(subject, measure))
         steps = principal_curvatures_steps(clf, points, **measure.options(clf.dimension))
-        found = yield from _run(session, steps, "principal curvatures", show)
+        found = yield from followed(
+            session, steps, "principal curvatures", show,
+            worth=lambda found: bool(found.values.isfinite().any()),
+        )  # fmt: skip
         session.results.put(key, found)
     return found
 
@@ -207,7 +220,7 @@ def _running_average(
                 progress = Progress(done, message)
                 yield partial(session.report, progress, clock.describe(progress))
         found = _joined(found, result, part, points, done)
-        if done < 1.0 and time.monotonic() - drawn > _DRAWING_SECONDS:
+        if done < 1.0 and time.monotonic() - drawn > DRAWING_SECONDS:
             yield partial(show, found)
             drawn = time.monotonic()
     assert found is not None  # at least one point was reached
@@ -277,44 +290,6 @@ def points_of_many_steps(
             "another network or other images."
         )
     return found
-
-
-def _run(
-    session: Session,
-    steps: Any,
-    what: str,
-    show: Callable[[PrincipalCurvatures], None],
-) -> Generator[Delivery, None, PrincipalCurvatures]:
-    clock, drawn, found = TimeLeft(), -math.inf, None
-    for found in steps:
-        done = found.progress.fraction
-        known = bool(found.values.isfinite().any())
-        if known and done < 1.0 and time.monotonic() - drawn > _DRAWING_SECONDS:
-            yield partial(show, found)
-            drawn = time.monotonic()
-        message = clock.describe(Progress(done, what))
-        yield partial(session.report, found.progress, message)
-    assert found is not None  # there is at least one step
-    return found
-
-
-def announced(session: Session, what: str, seconds: float) -> Generator[Delivery, None, None]:
-    """Say what is going to be computed, and how long it takes where that is long."""
-    message = what
-    if seconds > LONG_SECONDS:
-        message = f"{what}: this may take {seconds_words(seconds)}; Cancel stops it"
-    yield partial(session.report, Progress(0.0, message), message)
-
-
-def seconds_words(seconds: float) -> str:
-    """A duration for a person.
-
-    Examples
-    --------
-    >>> seconds_words(12.3), seconds_words(150)
-    ('about 12 s', 'about 2 min')
-    """
-    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
 
 
 def _settled(measure: Measure, clf: Classifier) -> tuple[Any, ...]:

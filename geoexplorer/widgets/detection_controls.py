@@ -10,16 +10,15 @@ import traitlets
 
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.operators import default_step
-from geoexplorer.widgets.curvature_controls import StepFactor
+from geoexplorer.widgets.choice_controls import ChoiceControls
 from geoexplorer.widgets.curvatures import POINTS
 from geoexplorer.widgets.detections import CLASSES, STOPS, Probing, classes_taken
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.fields import field, set_options
 from geoexplorer.widgets.help import help_button
-from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import Subject
 from geoexplorer.widgets.state import Choice
-from geoexplorer.widgets.step_slider import StepSlider
+from geoexplorer.widgets.step_slider import StepFactor, StepSlider, chosen_step
 
 __all__ = ["OVER_IMAGES", "SHOWS", "DetectionChoice", "DetectionControls"]
 
@@ -37,7 +36,6 @@ PROBES = (10, 20, 50, 100, 200)
 RATES = (0.01, 0.05, 0.1)
 _FARTHEST, _STOP = float(STOPS[-1]), float(STOPS[1])
 _ACROSS = 1.05  # at first: just across the boundary
-_DIGITS = 4  # of a step
 _CAUTION = "An observation about geometry, not a defence: attacks that know of it break it."
 
 
@@ -69,18 +67,17 @@ class DetectionChoice(Choice):
 
     def probing(self, clf: Classifier) -> Probing:
         """How scores are to be measured on a network."""
-        step = None
-        if self.factor is not None:
-            step = float(f"{self.factor * default_step(clf):.{_DIGITS}g}")
+        step = None if self.factor is None else chosen_step(clf, self.factor)
         return Probing(self.probes, step, classes_taken(self.classes, clf), self.point)
 
 
-class DetectionControls:
+class DetectionControls(ChoiceControls):
     """Shows a :class:`DetectionChoice`, and changes it when a person does."""
 
+    choice: DetectionChoice
+
     def __init__(self, choice: DetectionChoice, errors: Errors) -> None:
-        self.choice, self.errors = choice, errors
-        self._showing = Quiet()
+        super().__init__(choice, errors)
         self._subject: Subject | None = None
         self.views = ipywidgets.ToggleButtons(
             options=[(text, name) for name, text in SHOWS.items()]
@@ -123,12 +120,8 @@ class DetectionControls:
             (self.factor, "curvature-factor"),
         ):  # fmt: skip
             widget.add_class(f"gx-{name}")
-        for name, control in self._controls().items():
-            control.add_class(f"gx-detection-{name}")
-            control.observe(self._chosen, "value")
         self.default.on_click(self._to_default)
-        choice.observe(self._show, list(self._controls()))
-        self._show()
+        self._connect("detection")
 
     def offer(self, subject: Subject) -> None:
         """Say what there is to choose with a network."""
@@ -141,13 +134,6 @@ class DetectionControls:
             "factor": self.factor, "classes": self.classes, "images": self.images,
             "rate": self.rate,
         }  # fmt: skip
-
-    @guarded
-    def _chosen(self, change: Any) -> None:
-        if self._showing:
-            return
-        name = next(n for n, control in self._controls().items() if control is change["owner"])
-        setattr(self.choice, name, change["new"])
 
     @guarded
     def _to_default(self, _button: Any) -> None:

@@ -20,10 +20,10 @@ from geoexplorer.geometry.detection_along import DetectionAlong, detect_along_st
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
 from geoexplorer.widgets.curvatures import (
     Measure,
-    announced,
     images_averaged,
     points_of_many_steps,
 )
+from geoexplorer.widgets.following import announced
 from geoexplorer.widgets.parts import in_parts, joined
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery

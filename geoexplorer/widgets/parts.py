@@ -18,13 +18,11 @@ from torch import Tensor
 
 from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.results import Result
-from geoexplorer.widgets.curvatures import announced
+from geoexplorer.widgets.following import DRAWING_SECONDS, announced
 from geoexplorer.widgets.session import Session
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["in_parts", "joined"]
-
-_DRAWING_SECONDS = 0.3
 
 R = TypeVar("R", bound=Result)
 
@@ -61,7 +59,7 @@ def in_parts(
         share = end / total
         found = replace(found, progress=Progress() if end == total else Progress(share, what))
         session.results.put(key, found)
-        if end < total and time.monotonic() - drawn > _DRAWING_SECONDS:
+        if end < total and time.monotonic() - drawn > DRAWING_SECONDS:
             yield partial(show, found)
             drawn = time.monotonic()
     assert found is not None  # there is at least one part

@@ -8,14 +8,15 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from geoexplorer.widgets.curvatures import seconds_words
+from geoexplorer.widgets.choice_controls import ChoiceControls
 from geoexplorer.widgets.errors import guarded
+from geoexplorer.widgets.fields import field
+from geoexplorer.widgets.following import seconds_words
 from geoexplorer.widgets.gallery import Gallery
 from geoexplorer.widgets.help import help_button
 from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.paths import EFFORTS, SCENARIOS, Wanted
 from geoexplorer.widgets.proof_cost import kinks, proven_at_once, seconds_to_prove
-from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import LONG_SECONDS, Subject, View
 from geoexplorer.widgets.state import Choice
 
@@ -60,12 +61,14 @@ class PathChoice(Choice):
         return Wanted(self.scenario, self.target, self.seed, self.effort, self.proves(subject))
 
 
-class PathControls:
+class PathControls(ChoiceControls):
     """Shows a :class:`PathChoice`, and changes it when a person does."""
 
+    choice: PathChoice
+
     def __init__(self, choice: PathChoice, host: Host) -> None:
-        self.choice, self.errors, self._host = choice, host.errors, host
-        self._showing = Quiet()
+        super().__init__(choice, host.errors)
+        self._host = host
         self._picking = False
         self._view: View | None = None
         self.views = ipywidgets.ToggleButtons(
@@ -82,28 +85,24 @@ class PathControls:
         )
         self.seed = ipywidgets.BoundedIntText(max=2**31 - 1)
         self.reroll = ipywidgets.Button(description="⟳", tooltip="Draw another random point")
-        effort = _field("Effort", "effort", self.effort)
+        effort = field("Effort", "effort", self.effort)
         prove = ipywidgets.HBox([self.prove, ipywidgets.HTML(help_button("proven"))])
         prove.add_class("gx-field")
         self.first = ipywidgets.HBox([self.views, effort, prove])
-        self.point = _field("seed", "random point", self.seed, self.reroll)
+        self.point = field("seed", "random point", self.seed, self.reroll)
         self.second = ipywidgets.HBox(
-            [_field("To", "path", self.scenario), self.gallery, self.pick, self.point]
+            [field("To", "path", self.scenario), self.gallery, self.pick, self.point]
         )
         self.first.add_class("gx-views")
         self.first.add_class("gx-controls")
         self.second.add_class("gx-row")
         self.second.add_class("gx-controls")
         self.second.add_class("gx-path-ends")
-        for name, control in self._controls().items():
-            control.add_class(f"gx-path-{name}")
-            control.observe(self._chosen, "value")
         self.pick.add_class("gx-path-pick")
         self.reroll.add_class("gx-axis-reroll")
         self.pick.on_click(self._pick)
         self.reroll.on_click(self._draw_another)
-        choice.observe(self._show, list(self._controls()))
-        self._show()
+        self._connect("path")
 
     def offer(self, view: View) -> None:
         """Say what there is to choose with a network."""
@@ -135,18 +134,14 @@ class PathControls:
             "scenario": self.scenario, "seed": self.seed,
         }  # fmt: skip
 
-    @guarded
-    def _chosen(self, change: Any) -> None:
-        if self._showing:
+    def _take(self, name: str, value: Any) -> None:
+        if name != "scenario":
+            super()._take(name, value)
             return
-        name = next(n for n, control in self._controls().items() if control is change["owner"])
-        if name == "scenario":
-            self.stop_picking()
-            with self.choice.hold_trait_notifications():
-                self.choice.target = None
-                self.choice.scenario = change["new"]
-        else:
-            setattr(self.choice, name, change["new"])
+        self.stop_picking()
+        with self.choice.hold_trait_notifications():
+            self.choice.target = None
+            self.choice.scenario = value
 
     @guarded
     def _choose(self, index: int) -> None:
@@ -204,10 +199,3 @@ def _proof_words(subject: Subject | None) -> str:
         return "prove (not piecewise linear)"
     seconds = seconds_to_prove(subject)
     return f"prove, {seconds_words(seconds)}" if seconds > LONG_SECONDS else "prove"
-
-
-def _field(title: str, name: str, *controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    label = ipywidgets.HTML(f'<span class="gx-label">{title} {help_button(name)}</span>')
-    field = ipywidgets.HBox([label, *controls])
-    field.add_class("gx-field")
-    return field

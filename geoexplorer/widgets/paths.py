@@ -19,7 +19,7 @@ from geoexplorer.geometry.path_planes import path_plane
 from geoexplorer.geometry.paths import RegionPath
 from geoexplorer.geometry.planes import Plane
 from geoexplorer.jobs import Progress, TimeLeft
-from geoexplorer.widgets.curvatures import announced
+from geoexplorer.widgets.following import DRAWING_SECONDS, announced
 from geoexplorer.widgets.proof_cost import seconds_to_prove
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
@@ -48,7 +48,6 @@ NEAREST = "toward the nearest boundary"
 # So many images to choose from are looked for, among so many at most.
 _OFFERED, _LOOKED_THROUGH, _AT_ONCE = 24, 400, 24
 _TYPICAL = 100  # images whose mean norm a random point has
-_DRAWING_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def path_steps(
             clf, view.x, end, effort=wanted.effort, prove=wanted.prove, seed=wanted.seed
         ):
             assert isinstance(found, RegionPath)  # of one pair
-            if not found.progress.complete and time.monotonic() - drawn > _DRAWING_SECONDS:
+            if not found.progress.complete and time.monotonic() - drawn > DRAWING_SECONDS:
                 yield partial(show, found)
                 drawn = time.monotonic()
             yield partial(session.report, found.progress, clock.describe(found.progress))

@@ -10,12 +10,12 @@ import traitlets
 
 from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.operators import default_step
+from geoexplorer.widgets.choice_controls import ChoiceControls
 from geoexplorer.widgets.curvature_controls import Rank
 from geoexplorer.widgets.curvatures import POINTS
-from geoexplorer.widgets.errors import Errors, guarded
+from geoexplorer.widgets.errors import Errors
 from geoexplorer.widgets.fields import field, set_options
 from geoexplorer.widgets.help import help_button
-from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.session import Session, Subject
 from geoexplorer.widgets.state import Choice
 from geoexplorer.widgets.subspaces import Sharing
@@ -58,13 +58,14 @@ class SharedChoice(Choice):
         return Sharing(None if images == "auto" else images, self.point, None if m == "auto" else m)
 
 
-class SharedControls:
+class SharedControls(ChoiceControls):
     """Shows a :class:`SharedChoice`, and changes it when a person does."""
 
+    choice: SharedChoice
+
     def __init__(self, choice: SharedChoice, session: Session, errors: Errors) -> None:
-        self.choice, self.errors = choice, errors
+        super().__init__(choice, errors)
         self._session = session
-        self._showing = Quiet()
         self._subject: Subject | None = None
         self.views = ipywidgets.ToggleButtons(
             options=[(text, name) for name, text in SHOWS.items()]
@@ -88,11 +89,7 @@ class SharedControls:
             (self.scale, "field"),
         ):  # fmt: skip
             widget.add_class(f"gx-{name}")
-        for name, control in self._controls().items():
-            control.add_class(f"gx-shared-{name}")
-            control.observe(self._chosen, "value")
-        choice.observe(self._show, list(self._controls()))
-        self._show()
+        self._connect("shared")
 
     def offer(self, subject: Subject) -> None:
         """Say what there is to choose with a network and its images."""
@@ -103,13 +100,6 @@ class SharedControls:
 
     def _controls(self) -> dict[str, Any]:
         return {"show": self.views, "images": self.images, "point": self.point, "m": self.m}
-
-    @guarded
-    def _chosen(self, change: Any) -> None:
-        if self._showing:
-            return
-        name = next(n for n, control in self._controls().items() if control is change["owner"])
-        setattr(self.choice, name, change["new"])
 
     def _show(self, _change: Any = None) -> None:
         choice, subject = self.choice, self._subject

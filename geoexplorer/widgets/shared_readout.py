@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
-import ipywidgets
 import torch
 
 from geoexplorer.figures.rasters import signed_uri
@@ -13,24 +11,17 @@ from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
 from geoexplorer.geometry.subspaces import SharedDirections
-from geoexplorer.widgets.curvature_readout import METHOD_WORDS
+from geoexplorer.widgets.direction_readout import METHOD_WORDS, DirectionReadout
 from geoexplorer.widgets.help import term
 
-__all__ = ["SharedReadout", "rank_of"]
+__all__ = ["SharedReadout"]
 
 _BAND = (0.1, 0.9)
 _COMING = '<span class="gx-note">on its way</span>'
 
 
-class SharedReadout(ipywidgets.VBox):
+class SharedReadout(DirectionReadout):
     """Shows one of :class:`SharedDirections`, and what it has to do with the chosen image."""
-
-    def __init__(self) -> None:
-        self.head = ipywidgets.HTML()
-        self.pictures = ipywidgets.HTML()
-        self.facts = ipywidgets.HTML()
-        super().__init__([self.head, self.pictures, self.facts])
-        self.add_class("gx-curvature-readout")
 
     def show(
         self,
@@ -64,23 +55,14 @@ class SharedReadout(ipywidgets.VBox):
         theme
             ``"light"`` or ``"dark"``.
         """
-        self.head.value = f'<div class="gx-where">{_rank_words(shared, column)}</div>'
-        self.pictures.value = _pictures(shared, column, boundary, theme)
         lines = [
             *_value_lines(shared, column),
             *_rho_lines(rho, column, coming=coming),
             *_share_lines(shared, column, boundary, m, index, count),
             *_trust_lines(shared, column),
         ]
-        self.facts.value = (
-            '<div class="gx-facts">' + "".join(f"<div>{line}</div>" for line in lines) + "</div>"
-        )
-
-
-def rank_of(shared: SharedDirections, column: int) -> int:
-    """1 for the largest value, 2 for the next, -1 for the smallest one."""
-    count = len(shared.values)
-    return column + 1 if column < count / 2 else column - count
+        pictures = _pictures(shared, column, boundary, theme)
+        self._fill(_rank_words(shared, column), pictures, lines)
 
 
 def _rank_words(shared: SharedDirections, column: int) -> str:
@@ -96,30 +78,21 @@ def _rank_words(shared: SharedDirections, column: int) -> str:
     return f"{name} <span class='gx-note'>({column + 1} of {of})</span>"
 
 
-def _pictures(shared: SharedDirections, column: int, boundary: BoundaryPoints, theme: str) -> str:
-    paper = theme_named(theme).paper
-    direction = shared.directions[column]
-    figures = [(direction, f"the direction u, ±{float(direction.abs().max()):.2g} a pixel")]
+def _pictures(
+    shared: SharedDirections, column: int, boundary: BoundaryPoints, theme: str
+) -> list[tuple[str, str]]:
+    images = [(shared.directions[column], "the direction u")]
     if bool(boundary.converged[0]):
-        r = boundary.perturbations[0]
-        figures.append((r, f"r of this image, ±{float(r.abs().max()):.2g} a pixel"))
-    return '<div class="gx-pictures">' + "".join(
-        _figure(
-            signed_uri(
-                torch.nan_to_num(image).numpy(), float(torch.nan_to_num(image).abs().max()) or 1.0,
-                paper=paper, least_side=1,
-            ),
-            caption,
+        images.append((boundary.perturbations[0], "r of this image"))
+    paper = theme_named(theme).paper
+    pictures = []
+    for image, name in images:
+        known = torch.nan_to_num(image)
+        source = signed_uri(
+            known.numpy(), float(known.abs().max()) or 1.0, paper=paper, least_side=1
         )
-        for image, caption in figures
-    ) + "</div>"  # fmt: skip
-
-
-def _figure(source: str, caption: str) -> str:
-    return (
-        f'<figure><img src="{source}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+        pictures.append((source, f"{name}, ±{float(image.abs().max()):.2g} a pixel"))
+    return pictures
 
 
 def _value_lines(shared: SharedDirections, column: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The slider of the step h: in quarters of octaves, over the authors' step."""
+"""The step h as it is chosen, and its slider: in quarters of octaves, over the authors' step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-__all__ = ["EXPONENTS", "StepSlider"]
+from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.operators import default_step
+
+__all__ = ["EXPONENTS", "StepFactor", "StepSlider", "chosen_step"]
 
 EXPONENTS = -6.0, 2.0  # of 2: the smallest and the largest step, in the authors'
 _PER_OCTAVE = 4
+_DIGITS = 4  # of a step
 
 
 class StepSlider(ipywidgets.FloatLogSlider):
@@ -39,3 +43,24 @@ class StepSlider(ipywidgets.FloatLogSlider):
         least, most = EXPONENTS
         exponent = math.log2(max(proposal["value"], 2.0**least))
         return 2.0 ** min(round(_PER_OCTAVE * exponent) / _PER_OCTAVE, most)
+
+
+class StepFactor(traitlets.TraitType[Any, Any]):
+    """The step h over the authors', or None for the one that suits the method."""
+
+    info_text = "None or a number from 1/64 to 4"
+    allow_none = True
+    default_value = None
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """A float within the limits."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        least, most = (2.0**exponent for exponent in EXPONENTS)
+        if not number or not least <= value <= most:
+            self.error(obj, value)
+        return float(value)
+
+
+def chosen_step(clf: Classifier, factor: float) -> float:
+    """The step h that is so many times the authors', in as many digits as are shown."""
+    return float(f"{factor * default_step(clf):.{_DIGITS}g}")

@@ -7,10 +7,8 @@ out: whatever is said of the directions is measured at these.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -19,14 +17,15 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.linear_subspace import Subspace, dct_diagonal
+from geoexplorer.geometry.matrices import matrix_is_quick
 from geoexplorer.geometry.noise import noise_sensitivity_steps
 from geoexplorer.geometry.relative_curvature import RelativeCurvature, relative_curvature_steps
 from geoexplorer.geometry.subspace_margins import subspace_margins_steps
 from geoexplorer.geometry.subspace_shares import subspace_shares
 from geoexplorer.geometry.subspaces import SharedDirections, shared_directions_steps
-from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.results import Result
-from geoexplorer.widgets.curvatures import POINTS, Measure, announced, points_of_many_steps
+from geoexplorer.widgets.curvatures import Measure, effort_code, points_of_many_steps
+from geoexplorer.widgets.following import announced, followed
 from geoexplorer.widgets.parts import in_parts, joined
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
@@ -45,9 +44,7 @@ __all__ = [
     "shares_steps",
 ]
 
-# Dimensions up to which all directions are measured, so that the flattest ones are known too.
-_ALL_AT_ONCE = 512
-_SEARCHED_FOR = 20  # directions otherwise
+_SEARCHED_FOR = 20  # directions, where not all are measured
 RHO_SEED = 1  # other probes than those that the directions were found with
 _IMAGES, _FEW_IMAGES = 30, 10  # in the mean, by default: where all are measured, and otherwise
 _CURVED = 6  # the curved subspace has a dimension of d over this, by default
@@ -58,7 +55,6 @@ _SMOOTHED, _PROBES, _TOGETHER = 256, 100, 32
 _AMONG_MANY = 0.4
 _PIXELS = 256  # of the held-out images that come in at once on a CPU
 _IMAGES_TOGETHER = 10  # of them elsewhere
-_DRAWING_SECONDS = 0.3
 
 R = TypeVar("R", bound=Result)
 
@@ -81,7 +77,7 @@ class Sharing:
 
     def found(self, d: int) -> int | None:
         """The m of ``shared_directions``: how many are searched for; None for all d."""
-        return None if d <= _ALL_AT_ONCE else _SEARCHED_FOR
+        return None if matrix_is_quick(d) else _SEARCHED_FOR
 
     def dimension(self, d: int) -> int:
         """Dimension of the curved subspace: at most half of d, and of those found."""
@@ -190,7 +186,7 @@ def basis_steps(
             gradients += len(reached) * _gradients_of_rho(clf, sharing)
         yield from announced(session, f"shared directions of {count} images", seconds * gradients)
         steps = shared_directions_steps(clf, points[:count], sharing.found(clf.dimension))
-        shared = yield from _followed(
+        shared = yield from followed(
             session, steps, "shared directions", show,
             worth=lambda found: bool(found.values.isfinite().any()),
         )  # fmt: skip
@@ -203,8 +199,7 @@ def shared_code(
 ) -> list[str]:
     """Lines of a script that find the boundary points and the directions, by these names."""
     count, found = sharing.count(session, subject), sharing.found(subject.clf.dimension)
-    effort = POINTS[sharing.point]
-    searched = "" if effort == "interactive" else f", effort={effort!r}"
+    searched = effort_code(sharing.point)
     many = "" if found is None else f", {found}"
     return [
         f"{points} = gx.nearest_boundary(clf, images.images[:{2 * count}]{searched})",
@@ -300,30 +295,8 @@ def _remembered(
     key = (what, view.subject.key, basis.count, sharing.point, m)
     found: R | None = session.results.get(key)
     if found is None:
-        found = yield from _followed(session, steps(), what, show)
+        found = yield from followed(session, steps(), what, show)
         session.results.put(key, found)
-    return found
-
-
-def _followed(
-    session: Session,
-    steps: Iterator[R],
-    what: str,
-    show: Callable[[R], None],
-    *,
-    worth: Callable[[R], bool] = lambda found: True,
-) -> Generator[Delivery, None, R]:
-    """The last of the steps; those before are shown now and then."""
-    clock, drawn = TimeLeft(), -math.inf
-    found: R | None = None
-    for found in steps:
-        done = found.progress
-        if not done.complete and worth(found) and time.monotonic() - drawn > _DRAWING_SECONDS:
-            yield partial(show, found)
-            drawn = time.monotonic()
-        message = clock.describe(Progress(done.fraction, what))
-        yield partial(session.report, done, message)
-    assert found is not None  # there is at least one step
     return found
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import geoexplorer as gx
-from geoexplorer.widgets import curvatures
+from geoexplorer.widgets import curvatures, following
 from geoexplorer.widgets.curvature_controls import SHOWS
-from geoexplorer.widgets.curvature_readout import rank_of
 from geoexplorer.widgets.explorer import Explorer
+from geoexplorer.widgets.ranks import rank_of
 from tests.widgets.test_code import run_script
 
 PATIENCE = 120
@@ -240,7 +240,7 @@ def test_a_smoothed_value_has_its_error_beside_it(open_explorer):
     errors = panel.result().standard_errors[0]
     unclear = panel.result().values[0].abs() < 2 * errors
     column = int(unclear.nonzero()[0])
-    panel.choice.rank = rank_of(panel.result(), column)
+    panel.choice.rank = rank_of(column, panel.result().values.shape[1])
     facts = text_of(panel.readout.facts.value)
     assert "not distinguishable from zero" in facts
     assert "radius" not in facts
@@ -294,7 +294,7 @@ def test_the_average_grows_image_by_image(open_explorer, monkeypatch):
     explorer = opened(open_explorer)
     panel, seen = explorer.panel, []
     draw = panel._draw
-    monkeypatch.setattr(curvatures, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(curvatures, "DRAWING_SECONDS", 0.0)
     monkeypatch.setattr(panel, "_draw", lambda: (seen.append(panel.result()), draw()))
     panel.choice.images = 10
     panel.choice.show = "average"
@@ -422,7 +422,7 @@ def test_what_takes_long_says_so_before_it_starts(open_explorer, monkeypatch):
     explorer = opened(open_explorer)
     said = []
     monkeypatch.setattr(explorer.session, "report", lambda progress, text: said.append(text))
-    monkeypatch.setattr(curvatures, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(following, "LONG_SECONDS", 0.0)
     explorer.panel.choice.images = 10
     explorer.panel.choice.show = "average"
     (announcement,) = (text for text in said if "may take" in text)

@@ -11,7 +11,7 @@ import torch
 
 import geoexplorer as gx
 from geoexplorer.geometry.detection_roc import DetectionROC
-from geoexplorer.widgets import curvatures, detections, parts
+from geoexplorer.widgets import detections, following, parts
 from geoexplorer.widgets.detection_controls import OVER_IMAGES, SHOWS
 from geoexplorer.widgets.explorer import Explorer
 from tests.widgets.test_code import run_script
@@ -150,7 +150,7 @@ def test_moving_the_slider_computes_nothing(opened, monkeypatch):
 def test_the_way_is_seen_coarse_then_fine_and_the_threshold_is_on_its_way(
     open_explorer, monkeypatch
 ):
-    monkeypatch.setattr(parts, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "DRAWING_SECONDS", 0.0)
     explorer = open_explorer()
     panel = explorer.panels["detection"]
     seen, draw = [], panel._draw
@@ -176,7 +176,7 @@ def test_the_way_is_seen_coarse_then_fine_and_the_threshold_is_on_its_way(
 
 def test_the_roc_grows_image_by_image(opened, monkeypatch):
     panel, seen = opened.panel, []
-    monkeypatch.setattr(parts, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "DRAWING_SECONDS", 0.0)
     draw = panel._draw
     monkeypatch.setattr(panel, "_draw", lambda: (seen.append(panel.result()), draw()))
     panel.choice.images = 100
@@ -369,7 +369,7 @@ def test_images_added_by_hand_are_no_natural_ones(opened):
 def test_what_takes_long_says_so_before_it_starts(opened, monkeypatch):
     said = []
     monkeypatch.setattr(opened.session, "report", lambda progress, text: said.append(text))
-    monkeypatch.setattr(curvatures, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(following, "LONG_SECONDS", 0.0)
     opened.panel.choice.images = 30
     assert said[0].startswith("threshold from 30 natural images: this may take about")
     said.clear()

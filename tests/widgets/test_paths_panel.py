@@ -222,7 +222,7 @@ def test_a_network_that_is_not_piecewise_linear_is_only_sampled(open_explorer):
 def test_a_proof_that_takes_minutes_has_to_be_asked_for(open_explorer, monkeypatch):
     monkeypatch.setattr("geoexplorer.widgets.proof_cost._AT_ONCE_KINKS", 10)
     monkeypatch.setattr("geoexplorer.widgets.path_controls.LONG_SECONDS", 0.0)
-    monkeypatch.setattr("geoexplorer.widgets.curvatures.LONG_SECONDS", 0.0)
+    monkeypatch.setattr("geoexplorer.widgets.following.LONG_SECONDS", 0.0)
     explorer = in_view(open_explorer)
     panel = explorer.panel
     assert panel.shown.path.proof == "sampled"

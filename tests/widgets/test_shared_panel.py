@@ -10,7 +10,7 @@ import torch
 
 import geoexplorer as gx
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
-from geoexplorer.widgets import curvatures, parts, subspaces
+from geoexplorer.widgets import following, parts, subspaces
 from geoexplorer.widgets.explorer import Explorer
 from geoexplorer.widgets.shared_controls import SHOWS
 from geoexplorer.widgets.subspaces import Basis
@@ -198,7 +198,7 @@ def test_where_the_flat_is_not_known_a_random_subspace_stands_for_it(shared):
 
 
 def test_a_search_where_all_would_take_too_long(open_explorer, monkeypatch):
-    monkeypatch.setattr(subspaces, "_ALL_AT_ONCE", 32)
+    monkeypatch.setattr(subspaces, "matrix_is_quick", lambda d: d <= 32)
     monkeypatch.setattr(subspaces, "_SEARCHED_FOR", 6)
     explorer = in_view(open_explorer, network="digits-cnn-smooth")
     panel = explorer.panel
@@ -302,7 +302,7 @@ def test_a_direction_is_kept_for_other_networks(shared):
 
 
 def test_rho_grows_image_by_image_and_goes_on_where_it_was(open_explorer, monkeypatch):
-    monkeypatch.setattr(parts, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "DRAWING_SECONDS", 0.0)
     explorer = open_explorer()
     panel, seen = explorer.panels["shared"], []
     show_ = panel._show
@@ -326,7 +326,7 @@ def test_rho_grows_image_by_image_and_goes_on_where_it_was(open_explorer, monkey
 
 
 def test_while_it_is_searched_the_mean_curvatures_are_seen(open_explorer, monkeypatch):
-    monkeypatch.setattr(subspaces, "_DRAWING_SECONDS", 0.0)
+    monkeypatch.setattr(following, "DRAWING_SECONDS", 0.0)
     explorer = open_explorer()
     panel, seen = explorer.panels["shared"], []
     draw = panel._draw
@@ -466,7 +466,7 @@ def test_what_takes_long_says_so_before_it_starts(open_explorer, monkeypatch):
     explorer = open_explorer()
     said = []
     monkeypatch.setattr(explorer.session, "report", lambda progress, text: said.append(text))
-    monkeypatch.setattr(curvatures, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(following, "LONG_SECONDS", 0.0)
     explorer.panels["shared"].choice.images = 10
     show(explorer)
     announcements = [text for text in said if "may take" in text]

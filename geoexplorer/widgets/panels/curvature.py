@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import ipywidgets
-import numpy as np
 
 from geoexplorer.figures.curvature import apply, blank_chart, curvature_layers, value_at
 from geoexplorer.geometry import directions
@@ -18,14 +16,12 @@ from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.directions import Direction
 from geoexplorer.geometry.normal_curvature import curvature_by_step_steps
 from geoexplorer.geometry.normal_sections import NormalSections, normal_sections_steps
-from geoexplorer.jobs import Progress, TimeLeft
 from geoexplorer.results import Result
 from geoexplorer.widgets.code import curvature_script, principal_name
 from geoexplorer.widgets.curvature_controls import SHOWS, CurvatureChoice, CurvatureControls
-from geoexplorer.widgets.curvature_readout import CurvatureReadout, rank_of
+from geoexplorer.widgets.curvature_readout import CurvatureReadout
 from geoexplorer.widgets.curvatures import (
     Measure,
-    announced,
     average_steps,
     images_averaged,
     point_steps,
@@ -33,15 +29,16 @@ from geoexplorer.widgets.curvatures import (
 )
 from geoexplorer.widgets.errors import guarded
 from geoexplorer.widgets.figure_panel import FONT_POINTS, REST_SECONDS, FigurePanel, sized
+from geoexplorer.widgets.following import announced, followed
 from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
+from geoexplorer.widgets.ranks import column_of, rank_of
 from geoexplorer.widgets.section_pair import blank_pair, show_pair
 from geoexplorer.widgets.session import View
 from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["CurvaturePanel"]
 
-_DRAWING_SECONDS = 0.3
 # Up to so many values the index is linear; beyond, the ends could not be told apart.
 _FEW = 100
 # Pixels of the panel's height for the views to choose from and the controls.
@@ -118,7 +115,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         points = yield from point_steps(session, view, measure)
 
         def seen(result: Result, curvatures: PrincipalCurvatures) -> None:
-            shown_rank = rank_of(curvatures, _column(curvatures, rank))
+            shown_rank = _rank(curvatures, _column(curvatures, rank))
             self._show(Shown(view, measure, points, curvatures, show, result, images, shown_rank))
 
         def early(curvatures: PrincipalCurvatures) -> None:
@@ -144,14 +141,10 @@ class CurvaturePanel(FigurePanel[Shown]):
                 steps = curvature_by_step_steps(clf, points, tangents, **scale)
             else:
                 steps = normal_sections_steps(clf, points, tangents, **scale)
-            clock, drawn = TimeLeft(), -np.inf
-            for result in steps:
-                done = result.progress
-                if done.complete or time.monotonic() - drawn > _DRAWING_SECONDS:
-                    yield partial(seen, result, curvatures)
-                    drawn = time.monotonic()
-                message = clock.describe(Progress(done.fraction, what))
-                yield partial(self.host.report, done, message)
+            result = yield from followed(
+                session, steps, what, lambda result: seen(result, curvatures)
+            )
+            yield partial(seen, result, curvatures)
 
     def result(self) -> Result:
         """What is drawn."""
@@ -266,7 +259,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         options = self.figure_options()
         column = value_at(shown.result, x, index=options["index"], compare=options.get("compare"))
         if column is not None:
-            self.choice.rank = rank_of(shown.curvatures, column)
+            self.choice.rank = _rank(shown.curvatures, column)
 
     def _step(self, by: int | None, end: int | None) -> None:
         shown = self.shown
@@ -275,7 +268,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         last = shown.curvatures.values.shape[1] - 1
         column = _column(shown.curvatures, self.choice.rank)
         column = column + by if by is not None else (0 if end == -1 else last)
-        self.choice.rank = rank_of(shown.curvatures, min(max(column, 0), last))
+        self.choice.rank = _rank(shown.curvatures, min(max(column, 0), last))
 
     @guarded
     def _show_along(self, _button: Any) -> None:
@@ -284,7 +277,7 @@ class CurvaturePanel(FigurePanel[Shown]):
     @guarded
     def _use_as_axis(self, _button: Any) -> None:
         shown = self._require_shown()
-        rank = rank_of(shown.curvatures, _column(shown.curvatures, self.choice.rank))
+        rank = _rank(shown.curvatures, _column(shown.curvatures, self.choice.rank))
         measure = shown.measure
         up = {"kind": "principal direction", "rank": rank, "method": measure.method,
               "step": measure.step, "spectrum": measure.spectrum}  # fmt: skip
@@ -314,17 +307,18 @@ class CurvaturePanel(FigurePanel[Shown]):
 
 
 def _column(curvatures: PrincipalCurvatures, rank: int) -> int:
-    """The column of a rank; of the nearest one there is, where the spectrum is shorter."""
-    count = curvatures.values.shape[1]
-    column = rank - 1 if rank > 0 else count + rank
-    return min(max(column, 0), count - 1)
+    return column_of(rank, curvatures.values.shape[1])
+
+
+def _rank(curvatures: PrincipalCurvatures, column: int) -> int:
+    return rank_of(column, curvatures.values.shape[1])
 
 
 def _tangents(
     points: BoundaryPoints, curvatures: PrincipalCurvatures, column: int
 ) -> list[Direction]:
     """The direction in a column and a random one to compare it with."""
-    rank = rank_of(curvatures, column)
+    rank = _rank(curvatures, column)
     along = directions.given(curvatures.direction(rank).vector, principal_name(rank))
     return [along, directions.random_tangent(points)]
 

@@ -29,9 +29,10 @@ from geoexplorer.widgets.errors import guarded
 from geoexplorer.widgets.figure_panel import FONT_POINTS, FigurePanel, sized
 from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
+from geoexplorer.widgets.ranks import column_of, rank_of
 from geoexplorer.widgets.session import View
 from geoexplorer.widgets.shared_controls import SharedChoice, SharedControls
-from geoexplorer.widgets.shared_readout import SharedReadout, rank_of
+from geoexplorer.widgets.shared_readout import SharedReadout
 from geoexplorer.widgets.subspaces import (
     Basis,
     Sharing,
@@ -281,9 +282,11 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
 
     def _column(self, shown: Shown) -> int:
         """The column of the chosen rank; of the nearest one there is."""
-        count, rank = len(shown.shared.values), self.choice.rank
-        column = rank - 1 if rank > 0 else count + rank
-        return min(max(column, 0), count - 1)
+        return column_of(self.choice.rank, len(shown.shared.values))
+
+    def _rank(self, shown: Shown) -> int:
+        """The rank of that column, which may be another name of the chosen one."""
+        return rank_of(self._column(shown), len(shown.shared.values))
 
     # What a person does.
 
@@ -318,7 +321,7 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
             )
             column = next(inside, None)
         if column is not None:
-            self.choice.rank = rank_of(shown.shared, column)
+            self.choice.rank = rank_of(column, len(shown.shared.values))
 
     def _step(self, by: int | None, end: int | None) -> None:
         shown = self.shown
@@ -326,12 +329,12 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
             return
         last = len(shown.shared.values) - 1
         column = self._column(shown) + by if by is not None else (0 if end == -1 else last)
-        self.choice.rank = rank_of(shown.shared, min(max(column, 0), last))
+        self.choice.rank = rank_of(min(max(column, 0), last), last + 1)
 
     @guarded
     def _use_as_axis(self, _button: Any) -> None:
         shown = self._require_shown()
-        up = {"kind": "shared direction", "rank": rank_of(shown.shared, self._column(shown)),
+        up = {"kind": "shared direction", "rank": self._rank(shown),
               "images": shown.count, "point": shown.sharing.point}  # fmt: skip
         self.host.open_panel("cross-section", {"across": "normal", "up": up})
 
@@ -343,7 +346,7 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         self._redraw()
 
     def _kept_name(self, shown: Shown) -> str:
-        rank = f"{rank_of(shown.shared, self._column(shown))}".replace("-", "−")
+        rank = f"{self._rank(shown)}".replace("-", "−")
         name = f"shared direction {rank} of {shown.view.subject.network}, {shown.count} images"
         return name if shown.sharing.point == "nearest" else f"{name}, {shown.sharing.point} points"
 
