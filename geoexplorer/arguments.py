@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
-__all__ = ["require_image_shape", "require_seed", "require_whole"]
+__all__ = ["require_image_shape", "require_numbers", "require_seed", "require_whole"]
 
 _LARGEST_SEED = 2**63 - 1  # of torch's generators, with room for further streams of numbers
 
@@ -51,6 +53,33 @@ def require_image_shape(argument: str, value: Any) -> tuple[int, int, int]:
         raise ValueError(f"{argument} must be (C, H, W), three positive integers, got {value!r}")
     channels, height, width = (operator.index(n) for n in numbers)
     return channels, height, width
+
+
+def require_numbers(argument: str, value: Any, *, positive: bool = False) -> tuple[float, ...]:
+    """Finite numbers, at least one, from a sequence or a one-dimensional array of them.
+
+    Examples
+    --------
+    >>> require_numbers("norms", [1, 2.5], positive=True)
+    (1.0, 2.5)
+    >>> require_numbers("norms", [0.0], positive=True)
+    Traceback (most recent call last):
+        ...
+    ValueError: norms must hold positive, finite numbers, at least one, got [0.0]
+    """
+    given = value.tolist() if hasattr(value, "tolist") else value
+    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
+    if not listed or not all(_is_finite(number, positive) for number in listed):
+        kind = "positive, finite" if positive else "finite"
+        raise ValueError(f"{argument} must hold {kind} numbers, at least one, got {value!r}")
+    return tuple(float(number) for number in listed)
+
+
+def _is_finite(value: Any, positive: bool) -> bool:
+    real = isinstance(value, Real) or (hasattr(value, "item") and getattr(value, "ndim", 1) == 0)
+    if not real or isinstance(value, bool) or not math.isfinite(value):
+        return False
+    return not positive or float(value) > 0
 
 
 def require_seed(value: Any) -> int:

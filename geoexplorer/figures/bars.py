@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from geoexplorer.figures.chart import Axis
+from geoexplorer.figures.chart import DEFAULT_WIDTH, Axis
+from geoexplorer.figures.text import cut
 
-__all__ = ["PER_CENT", "ROW", "bars", "rows_axis", "whiskers"]
+__all__ = ["MOST_ROWS", "PER_CENT", "ROW", "bars", "row_names", "rows_axis", "whiskers"]
 
 ROW = 1.9  # lines of text a bar
+MOST_ROWS = 24
 PER_CENT: dict[str, Any] = {
     "tickmode": "array",
     "tickvals": [0.0, 0.25, 0.5, 0.75, 1.0],
@@ -49,6 +51,12 @@ def whiskers(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     rows = np.arange(len(low), dtype=np.float64)
     nan = np.full(len(low), math.nan)
     return np.stack([low, high, nan], axis=1).ravel(), np.stack([rows, rows, nan], axis=1).ravel()
+
+
+def row_names(names: Sequence[str], width: float | None, font: float, share: float) -> list[str]:
+    """The first names, as many as there are rows, cut to a share of the figure's width."""
+    room = share * (DEFAULT_WIDTH if width is None else width)
+    return [cut(name, room, font) for name in names[:MOST_ROWS]]
 
 
 def rows_axis(names: Sequence[str]) -> Axis:

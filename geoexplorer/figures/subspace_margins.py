@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from geoexplorer.figures.bars import ROW, rows_axis, whiskers
+from geoexplorer.figures.bars import ROW, row_names, rows_axis, whiskers
 from geoexplorer.figures.chart import (
-    DEFAULT_WIDTH,
     Axis,
     Canvas,
     Curve,
@@ -22,13 +21,12 @@ from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.result_words import counted, progress_words, title_of
 from geoexplorer.figures.series import series_colour
 from geoexplorer.figures.shown import figure_of
-from geoexplorer.figures.text import cut, number, text_width
+from geoexplorer.figures.text import number, text_width
 from geoexplorer.figures.theme import pixels
 from geoexplorer.geometry.subspace_margins import SubspaceMargins
 
 __all__ = ["subspace_margins_figure", "subspace_margins_layers"]
 
-_MOST_ROWS = 24
 _ROOM = 2 * " "  # beside each name
 _NAMES = 0.35  # of the width, at most
 _RANGE = 20.0  # of largest to smallest distance, from which on the axis is logarithmic
@@ -72,9 +70,8 @@ def subspace_margins_layers(
         raise ValueError(f"axis must be 'linear', 'log' or None, got {axis!r}")
     check_sizes(width, height, font_size)
     font = pixels(font_size)
-    count = min(len(found.names), _MOST_ROWS)
-    room = _NAMES * (DEFAULT_WIDTH if width is None else width)
-    names = [cut(name, room, font) for name in found.names[:count]]
+    names = row_names(found.names, width, font, _NAMES)
+    count = len(names)
     median, low, high = (_quantile(found, q)[:count] for q in (0.5, *band))
     shown = np.concatenate([median, low, high])
     shown = shown[np.isfinite(shown)]

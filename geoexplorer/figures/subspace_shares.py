@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from geoexplorer.figures.bars import ROW, bars, rows_axis, whiskers
+from geoexplorer.figures.bars import ROW, bars, row_names, rows_axis, whiskers
 from geoexplorer.figures.chart import (
-    DEFAULT_WIDTH,
     Axis,
     Canvas,
     Curve,
@@ -19,13 +18,12 @@ from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.result_words import progress_words, title_of
 from geoexplorer.figures.series import series_colour
 from geoexplorer.figures.shown import figure_of
-from geoexplorer.figures.text import cut, escaped, number, text_width
+from geoexplorer.figures.text import escaped, number, text_width
 from geoexplorer.figures.theme import pixels
 from geoexplorer.geometry.subspace_shares import SubspaceShares
 
 __all__ = ["subspace_shares_figure", "subspace_shares_layers"]
 
-_MOST_ROWS = 24
 _ROOM = 2 * " "  # beside each name
 _NAMES = 0.35  # of the width, at most
 
@@ -60,9 +58,8 @@ def subspace_shares_layers(
     check_band(band)
     check_sizes(width, height, font_size)
     font = pixels(font_size)
-    count = min(len(found.names), _MOST_ROWS)
-    room = _NAMES * (DEFAULT_WIDTH if width is None else width)
-    names = [cut(name, room, font) for name in found.names[:count]]
+    names = row_names(found.names, width, font, _NAMES)
+    count = len(names)
     sets = [Spread.of(share.double().numpy()[:, None], band) for share in found.shares[:count]]
     mean, low, high = (
         np.concatenate([getattr(spread, end) for spread in sets]) for end in ("mean", "low", "high")

@@ -231,11 +231,12 @@ class _Settled:
         wanted = (part.other == ANY) | (across == part.other)
         low, high = self.rays.clf.bounds
         # Farther out the steps between two numbers are as large as the image.
-        rounding = torch.finfo(outside.dtype).eps * self.rays.perturbations(outside).abs().amax(1)
+        perturbations = self.rays.perturbations(outside)
+        rounding = torch.finfo(outside.dtype).eps * perturbations.abs().amax(1)
         seen = rounding < _COARSE * (high - low)
         reached = crossing.found & (across != part.own) & wanted & open_ & seen
         rows, across = rows[reached], across[reached]
-        points = self.rays.images[rows] + self.rays.perturbations(outside[reached])
+        points = self.rays.images[rows] + perturbations[reached]
         self.points[rows] = points if self.rays.box is None else points.clamp(*self.rays.clf.bounds)
         self.widths[rows] = (outside - inside)[reached].norm(dim=1)
         self.across[rows] = across

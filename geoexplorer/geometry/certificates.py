@@ -20,7 +20,7 @@ from torch import Tensor
 from geoexplorer import jobs
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
-from geoexplorer.geometry.piecewise import Program, agrees, distrust, program_of
+from geoexplorer.geometry.piecewise import Program, agrees, distrust, program_of, why_not
 from geoexplorer.geometry.rounding import ROUNDING
 from geoexplorer.geometry.sampling import sampled_proofs
 from geoexplorer.geometry.segment_proof import SegmentProof
@@ -156,8 +156,7 @@ def proofs_steps(
             yield ResultList([walk.proof(clf) for walk in walks], Progress())
             return
         distrust(clf)
-    reason = program_of(clf)
-    assert isinstance(reason, str)
+    reason = why_not(clf)
     found = sampled_proofs(clf, starts, ends, labels, stop=stop)
     yield ResultList([replace(proof, reason=reason) for proof in found], Progress())
 

@@ -20,7 +20,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.drawing_pairs import draw_pairs, populated_classes
 from geoexplorer.geometry.entering import clearly_inside, least_margins
 from geoexplorer.geometry.path_search import EFFORTS, PathSearch
-from geoexplorer.geometry.piecewise import program_of
+from geoexplorer.geometry.piecewise import why_not
 from geoexplorer.geometry.region_path import RegionPath
 from geoexplorer.jobs import News, Progress
 from geoexplorer.results import BatchResult, Recorder, Stored
@@ -271,9 +271,8 @@ class _Study:
         return seconds
 
     def _result(self, progress: Progress) -> Connectivity:
-        if self.prove and isinstance(
-            program_of(self.clf), str
-        ):  # also where it was taken for one before
+        # Also where the network was taken to be piecewise linear before.
+        if self.prove and why_not(self.clf) is not None:
             self.rows = [row | {"proven": False} for row in self.rows]
         columns = {name: [row[name] for row in self.rows] for name in _COLUMNS}
         return Connectivity(

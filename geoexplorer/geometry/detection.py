@@ -226,7 +226,7 @@ class _Request:
     def steps(self, images: Tensor, seed: int) -> Iterator[Detection]:
         """Results with more and more of the images."""
         n, news = len(images), News()
-        vectors = _unit_vectors(self.clf, self.probes, seed)
+        vectors = _frames(self.clf, self.probes, seed)
         found = _Found(self, n)
         for part in slices(n, self._together):
             measured = _Measured(self, images[part])
@@ -362,7 +362,7 @@ class _Found:
         )
 
 
-def _unit_vectors(clf: Classifier, count: int, seed: int) -> Tensor:
+def _frames(clf: Classifier, count: int, seed: int) -> Tensor:
     """Random unit vectors ``(T, d)``, orthonormal d at a time, the same on every device."""
     generator = torch.Generator().manual_seed(seed)
     like = torch.empty(0, device=clf.device, dtype=clf.dtype)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_numbers
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
 from geoexplorer.geometry.measurement import require_points
 from geoexplorer.results import Recorder
 
-__all__ = ["DetectionAlong", "detect_along", "detect_along_steps"]
+__all__ = ["STOPS", "DetectionAlong", "detect_along", "detect_along_steps"]
 
-_FARTHEST, _STOPS = 3.0, 61  # by default: so far, in ‖r‖, at so many places
+STOPS = torch.linspace(0.0, 3.0, 61)
+"""t by default: 0 is the image, 1 its boundary point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,9 @@ def detect_along_steps(
     require_points(clf, point, "point")
     if len(point) != 1:
         raise ValueError(f"point must be one boundary point, got {len(point)}; index it: b[i]")
-    places = _stops(stops)
+    places = STOPS
+    if stops is not None:
+        places = torch.tensor(require_numbers("stops", stops)).sort().values
     recorder = Recorder(
         clf, "detect_along", stops=places, probes=probes, step=step, classes=classes,
         threshold=threshold, seed=seed, points=point.provenance.options.get("effort"),
@@ -119,14 +121,3 @@ def detect_along_steps(
             )
 
     return recorder.watch(steps())
-
-
-def _stops(stops: Any) -> Tensor:
-    if stops is None:
-        return torch.linspace(0.0, _FARTHEST, _STOPS)
-    given = list(stops) if isinstance(stops, (Sequence, Tensor)) and len(stops) else []
-    numbers = all(isinstance(value, (Real, Tensor)) for value in given)
-    values = torch.tensor([float(value) for value in given]) if given and numbers else None
-    if values is None or not bool(values.isfinite().all()):
-        raise ValueError(f"stops must be a sequence of finite numbers t, got {stops!r}")
-    return values.sort().values

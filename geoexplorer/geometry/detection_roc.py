@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_numbers, require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
@@ -212,7 +210,7 @@ def detection_roc_steps(
 ) -> Iterator[DetectionROC]:
     """Like :func:`detection_roc`, yielding the images scored so far; NaN is not known yet."""
     require_points(clf, points, "points")
-    alphas = _scales(scales)
+    alphas = require_numbers("scales", scales, positive=True)
     rate, seed = require_rate(false_positive_rate), require_seed(seed)
     require_whole("probes", probes, 1)
     reached = points[points.converged]
@@ -286,13 +284,3 @@ def _area(natural: NDArray[np.float64], perturbed: NDArray[np.float64]) -> float
         return float("nan")
     ranks = rankdata(np.concatenate([natural, perturbed]))
     return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
-
-
-def _scales(scales: Any) -> tuple[float, ...]:
-    given = list(scales) if isinstance(scales, (Sequence, Tensor)) else None
-    if not given or isinstance(scales, str):
-        raise ValueError(f"scales must be a sequence of at least one number, got {scales!r}")
-    values = [float(value) if isinstance(value, (Real, Tensor)) else np.nan for value in given]
-    if not all(np.isfinite(value) and value > 0 for value in values):
-        raise ValueError(f"scales must hold positive, finite numbers, got {scales!r}")
-    return tuple(values)

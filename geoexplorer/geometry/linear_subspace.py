@@ -83,6 +83,17 @@ class Subspace(Stored):
         drawn = torch.randn((m, *shape), generator=generator)
         return Subspace.spanned(drawn, f"random, {m} dimensions")
 
+    def beside(self, name: str, *, seed: int = 0) -> Subspace:
+        """A random subspace of the same dimension at right angles to this one.
+
+        Raises
+        ------
+        ValueError
+            If there is not so much room.
+        """
+        drawn = Subspace.random(self.basis.shape[1:], self.dimension, seed=seed).basis
+        return Subspace.spanned(drawn - self.project(drawn), name)
+
     @property
     def dimension(self) -> int:
         """m."""

@@ -96,14 +96,19 @@ class MeanShapeOperator:
 class MeanMatrix:
     """The mean of G over so many points; of ``"smoothed"``, by each half of the probes."""
 
-    matrices: tuple[Tensor, ...]  # one or two of (d, d), not symmetrised
+    sums: Tensor  # (1 or 2, d, d): of G over the points, not symmetrised
     points: int
+
+    @property
+    def matrices(self) -> tuple[Tensor, ...]:
+        """One or two means ``(d, d)``."""
+        return tuple(self.sums / self.points)
 
 
 def mean_matrix_steps(measurement: Measurement) -> Iterator[tuple[float, MeanMatrix | None]]:
     """The share of the work done, and the mean over the points done when a block of them is.
 
-    The matrices are overwritten by the next step.
+    The sums are overwritten by the next step.
     """
     clf, count = measurement.clf, len(measurement.rows)
     together = measurement.fitting_matrices(_MATRICES)
@@ -125,7 +130,7 @@ def mean_matrix_steps(measurement: Measurement) -> Iterator[tuple[float, MeanMat
         done += len(rows)
         points += int(regular.sum())
         if points:
-            yield done / count, MeanMatrix(tuple(sums / points), points)
+            yield done / count, MeanMatrix(sums, points)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def _hessian_steps(
     hessians = measurement.hessians(sets)
     gradients = hessians.gradients()
     matrices = sets.points.new_zeros(n, d, d)
-    at_once = max(1, ShapeOperators(hessians, gradients).vectors_at_once // n)
+    at_once = max(1, sets.vectors_at_once // n)
     for part in slices(d, at_once):
         columns = torch.eye(d, device=matrices.device, dtype=matrices.dtype)[part]
         matrices[:, part] = hessians.products(columns.expand(n, -1, -1))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_numbers, require_seed, require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.blocks import random_block, slices
 from geoexplorer.geometry.linear_subspace import Subspace
@@ -202,10 +201,4 @@ def _lengths(clf: Classifier, norms: Any) -> tuple[float, ...]:
         low, high = clf.bounds
         largest = _LARGEST_NOISE * (high - low) * math.sqrt(clf.dimension)
         return tuple(largest * (index + 1) / _NORMS for index in range(_NORMS))
-    given = list(norms) if isinstance(norms, (Sequence, Tensor)) else None
-    if not given:
-        raise ValueError(f"norms must be a sequence of at least one positive number, got {norms!r}")
-    values = [float(value) if isinstance(value, (Real, Tensor)) else math.nan for value in given]
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        raise ValueError(f"norms must hold positive, finite numbers, got {norms!r}")
-    return tuple(sorted(set(values)))
+    return tuple(sorted(set(require_numbers("norms", norms, positive=True))))

@@ -89,6 +89,14 @@ class LevelSets:
         vector = self.points.shape[1] * self.points.element_size()
         return max(1, self.clf.memory // (4 * _VECTORS * vector))
 
+    @property
+    def vectors_at_once(self) -> int:
+        """Vectors whose products with the Hessians are best found together, at all points."""
+        clf = self.clf
+        fitting = clf.memory // (8 * self.points.shape[1] * self.points.element_size())
+        quick = max(clf.chunk_size, min(_PRODUCTS_AT_ONCE, 4 * clf.chunk_size))
+        return max(1, min(quick, fitting))
+
 
 class Hessians(ABC):
     """The Hessians H of F at several points."""
@@ -203,10 +211,7 @@ class ShapeOperators:
     @property
     def vectors_at_once(self) -> int:
         """Vectors that are best applied together, at all points."""
-        clf = self._hessians.sets.clf
-        fitting = clf.memory // (8 * self.normals.shape[1] * self.normals.element_size())
-        quick = max(clf.chunk_size, min(_PRODUCTS_AT_ONCE, 4 * clf.chunk_size))
-        return max(1, min(quick, fitting))
+        return self._hessians.sets.vectors_at_once
 
     @property
     def like(self) -> Tensor:

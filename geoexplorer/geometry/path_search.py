@@ -19,7 +19,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.certificates import proofs_steps
 from geoexplorer.geometry.detours import detours
 from geoexplorer.geometry.entering import least_margins
-from geoexplorer.geometry.piecewise import program_of
+from geoexplorer.geometry.piecewise import why_not
 from geoexplorer.geometry.polylines import Leg, Polyline, bend_steps, insert_anchors, look
 from geoexplorer.geometry.region_path import RegionPath
 from geoexplorer.geometry.sampling import proof_of, sampled_proofs
@@ -201,8 +201,7 @@ class PathSearch:
             for found in proofs_steps(self.clf, starts, ends, labels):
                 yield found.progress.fraction
         else:
-            program = program_of(self.clf) if self.prove else None
-            reason = program if isinstance(program, str) else None
+            reason = why_not(self.clf) if self.prove else None
             sampled = sampled_proofs(self.clf, starts, ends, labels)
             found = [replace(proof, reason=reason) for proof in sampled]
         for (line, index), proof in zip(wanted, found, strict=True):
@@ -210,7 +209,7 @@ class PathSearch:
 
     def _retract(self) -> None:
         """Where the network has turned out to be another one, no leg is proven any more."""
-        if not self.prove or not isinstance(program_of(self.clf), str):
+        if not self.prove or why_not(self.clf) is None:
             return
         lines = [*self.straight, *self.lines]
         for leg in (leg for line in lines for leg in line.legs):

@@ -32,7 +32,7 @@ from geoexplorer.geometry.recording import (
 )
 from geoexplorer.jobs import Cancelled
 
-__all__ = ["Program", "agrees", "distrust", "program_of"]
+__all__ = ["Program", "agrees", "distrust", "program_of", "why_not"]
 
 _CHECKED = 4
 # Of the largest logit, by which program and network may differ on other images, beside rounding:
@@ -70,6 +70,12 @@ def program_of(clf: Classifier) -> Program | str:
             program = f"the network cannot be run in float64 ({error})"
         _programs[clf] = state, program
     return _programs[clf][1]
+
+
+def why_not(clf: Classifier) -> str | None:
+    """Why the classifier's network is not known to be piecewise linear; None where it is."""
+    program = program_of(clf)
+    return program if isinstance(program, str) else None
 
 
 class _State:

@@ -274,7 +274,7 @@ def _by_matrix(measurement: Measurement, m: int) -> Steps[SharedDirections]:
             shown = mean.points
         if fraction < 1.0:
             yield found.unfinished(fraction), found.result
-    if mean is not None:
+    if mean is not None and mean.points > shown:
         found.take_matrices(mean)
     yield Progress(), found.result
 
@@ -339,17 +339,18 @@ class _Found:
     def take_matrices(self, mean: MeanMatrix) -> None:
         """Take the eigenvectors of the first matrix; a second one gives held-out values."""
         jobs.check_cancelled()
-        first, asymmetry = symmetrised(mean.matrices[0][None])
+        matrix, *other_half = mean.matrices
+        first, asymmetry = symmetrised(matrix[None])
         values, vectors = (part[0] for part in eigenpairs(first))
         self._asymmetry, self._points = float(asymmetry[0]), mean.points
-        if len(mean.matrices) > 1:
+        if other_half:
             with FullPrecision():
-                held_out = ((vectors @ mean.matrices[1]) * vectors).sum(1)
+                held_out = ((vectors @ other_half[0]) * vectors).sum(1)
             self.take_held_out(vectors, values, held_out)
             return
         # What was symmetrised away, of which no more than its norm can act on u; an
         # antisymmetric matrix has each of its singular values twice.
-        leftover = (mean.matrices[0] - first[0]).norm() / 2**0.5
+        leftover = (matrix - first[0]).norm() / 2**0.5
         residuals = leftover.expand_as(values)
         converged = residuals <= TOLERANCE * values.abs().max()
         self.take(vectors, values, residuals, converged, self._asymmetry, self._points)
@@ -363,9 +364,6 @@ class _Found:
     def result(self, progress: Progress) -> SharedDirections:
         measurement = self._measurement
         clf = measurement.clf
-        facts: dict[str, Any] = {
-            "method": measurement.method, "step": measurement.step, "at": measurement.at
-        }  # fmt: skip
         return SharedDirections(
             directions=self._directions.reshape(self._m, *clf.input_shape).clone(),
             values=self._values.clone(),
@@ -374,8 +372,10 @@ class _Found:
             asymmetry=self._asymmetry,
             points=self._points,
             dimension=clf.dimension,
+            method=measurement.method,
+            step=measurement.step,
+            at=measurement.at,
             classifier=ref(clf),
             provenance=measurement.recorder.provenance(),
             progress=progress,
-            **facts,
         )

@@ -259,17 +259,9 @@ def shared_script(
         body += ["held_out = held_out[held_out.converged]"] if some_dropped else []
         shown = "found"
     if kind in ("noise", "margins"):
-        subspaces = ["curved", "beside"]
+        beside = f"shared.flat({m})" if whole else f"curved.beside({beside_name(m)!r})"
+        subspaces = ["curved", beside]
         body.append(f"curved = shared.curved({m})")
-        if whole:
-            subspaces[1] = f"shared.flat({m})"
-        else:
-            body += [
-                f"drawn = gx.Subspace.random(clf.input_shape, {m}).basis",
-                "beside = gx.Subspace.spanned(",
-                f"    drawn - curved.project(drawn), {beside_name(m)!r}",
-                ")",
-            ]
         if kind == "margins":
             subspaces += [f"gx.Subspace.random(clf.input_shape, {m})"] if whole else []
             subspaces.append("*gx.dct_diagonal(clf.input_shape)")

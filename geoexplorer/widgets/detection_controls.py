@@ -9,10 +9,11 @@ import ipywidgets
 import traitlets
 
 from geoexplorer.classifier import Classifier
+from geoexplorer.geometry.detection_along import STOPS
 from geoexplorer.geometry.operators import default_step
 from geoexplorer.widgets.choice_controls import ChoiceControls
 from geoexplorer.widgets.curvatures import POINTS
-from geoexplorer.widgets.detections import CLASSES, STOPS, Probing, classes_taken
+from geoexplorer.widgets.detections import CLASSES, Probing, classes_taken
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.fields import field, set_options
 from geoexplorer.widgets.help import help_button

@@ -16,7 +16,7 @@ from torch import Tensor
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
-from geoexplorer.geometry.detection_along import DetectionAlong, detect_along_steps
+from geoexplorer.geometry.detection_along import STOPS, DetectionAlong, detect_along_steps
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
 from geoexplorer.widgets.curvatures import (
     Measure,
@@ -30,7 +30,6 @@ from geoexplorer.widgets.worker import Delivery
 
 __all__ = [
     "CLASSES",
-    "STOPS",
     "Probing",
     "along_steps",
     "classes_taken",
@@ -39,8 +38,6 @@ __all__ = [
     "seconds_an_image",
 ]
 
-# t at which the way across the boundary is looked at: 61 of them from 0 to 3, as by default.
-STOPS = torch.linspace(0.0, 3.0, 61)
 # Every so manieth of them first, so that the whole way is seen early.
 _COARSE = 6
 # Other classes that are looked at, by their name in the state: how many of the highest ones.

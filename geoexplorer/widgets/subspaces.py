@@ -127,9 +127,7 @@ class Basis:
         """The flattest directions; where they are not known, random ones at right angles."""
         if self.whole:
             return self.shared.flat(m)
-        curved = self.curved(m)
-        drawn = Subspace.random(self.shared.directions.shape[1:], m).basis
-        return Subspace.spanned(drawn - curved.project(drawn), beside_name(m))
+        return self.curved(m).beside(beside_name(m))
 
     def random(self, m: int) -> Subspace:
         """Random directions."""

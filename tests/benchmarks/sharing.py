@@ -60,7 +60,7 @@ def _report(
     seen, held_out = boundary[:n], boundary[n:]
     shared = gx.shared_directions(clf, seen, m if clf.dimension > _LARGE else None)
     curved = shared.curved(m)
-    flat = _orthogonal(curved) if clf.dimension > _LARGE else shared.flat(m)
+    flat = curved.beside("random, orthogonal") if clf.dimension > _LARGE else shared.flat(m)
     kept = shared.values.abs().topk(m).indices.sort().values[[0, -1]]  # of the m most curved
     ends = shared.directions[kept]
     rho = gx.relative_curvature(clf, held_out, ends).values.nanmedian(0).values
@@ -79,13 +79,6 @@ def _report(
         + f" | {margins[0]:6.2f} {margins[1]:6.2f} {time.perf_counter() - start:5.0f}",
         flush=True,
     )
-
-
-def _orthogonal(subspace: gx.Subspace) -> gx.Subspace:
-    """A random subspace of the same dimension, orthogonal to it."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(subspace.basis.shape, generator=generator)
-    return gx.Subspace.spanned(drawn - subspace.project(drawn), "random, orthogonal")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from geoexplorer.figures.series import accent
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection
-from geoexplorer.geometry.detection_along import DetectionAlong
+from geoexplorer.geometry.detection_along import STOPS, DetectionAlong
 from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.results import Result
 from geoexplorer.widgets.code import detection_script
@@ -34,7 +34,6 @@ from geoexplorer.widgets.detection_readout import (
     row_of,
 )
 from geoexplorer.widgets.detections import (
-    STOPS,
     Probing,
     along_steps,
     natural_steps,
