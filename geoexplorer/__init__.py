@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.subspaces import SharedDirections as SharedDirections
     from geoexplorer.geometry.subspaces import shared_directions as shared_directions
     from geoexplorer.geometry.subspaces import shared_directions_steps as shared_directions_steps
+    from geoexplorer.image_files import ImageFiles as ImageFiles
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
     from geoexplorer.widgets.explore import explore as explore
@@ -102,6 +103,7 @@ _HOME = {
     "Detection": "geometry.detection",
     "DetectionAlong": "geometry.detection_along",
     "DetectionROC": "geometry.detection_roc",
+    "ImageFiles": "image_files",
     "ImageSet": "images",
     "MeanCurvature": "geometry.mean_curvature",
     "NoiseSensitivity": "geometry.noise",

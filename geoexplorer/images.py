@@ -9,9 +9,11 @@ files or arrays.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geoexplorer.image_source import (
+    checked_labels,
+    checked_names,
+    listed,
+    positions,
+    random_choice,
+)
+from geoexplorer.pictures import UnreadableImage, checked_size, files_in, fitted, read_picture
+
 __all__ = ["ImageSet", "load_images"]
 
 # Perturbed images leave [0, 1] a little; normalised ones and 8-bit values leave it by far.
 _SLACK = 0.5
-
-_FILE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +81,12 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         images = _checked_images(self.images, "images")
-        labels = None if self.labels is None else _checked_labels(self.labels, len(images))
+        labels = None if self.labels is None else checked_labels(self.labels, len(images))
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a str, got {type(self.name).__name__}")
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "class_names", _checked_names(self.class_names, labels))
+        object.__setattr__(self, "class_names", checked_names(self.class_names, labels))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,9 +97,37 @@ class ImageSet:
         return f"ImageSet({self.name!r}: {len(self)} images of {shape}, {known})"
 
     def __getitem__(self, index: Any) -> ImageSet:
-        chosen = _positions(index, len(self))
+        chosen = positions(index, len(self))
         labels = None if self.labels is None else self.labels[chosen]
         return replace(self, images=self.images[chosen], labels=labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of one image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with any pixel or label."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        for part in self.images:  # one at a time: the bytes of all would take their memory again
+            digest.update(part.contiguous().numpy())
+        digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def read(self, indices: Any) -> tuple[Tensor, dict[int, str]]:
+        """The chosen images ``(m, C, H, W)``, and no reasons: those in memory can all be read.
+
+        With :class:`~geoexplorer.image_files.ImageFiles` some may not be.
+
+        Examples
+        --------
+        >>> pixels, reasons = ImageSet(torch.zeros(5, 1, 8, 8)).read([0, 3])
+        >>> pixels.shape, reasons
+        (torch.Size([2, 1, 8, 8]), {})
+        """
+        return self.images[positions(indices, len(self))], {}
 
     def of_class(self, which: str | int) -> ImageSet:
         """All images with one label, given by its class name or its number.
@@ -144,7 +181,7 @@ class ImageSet:
         if isinstance(which, (int, np.integer)) and 0 <= which < len(names):
             return int(which)
         raise ValueError(
-            f"{argument} must be one of {_listed(names)}, or a number from 0 to "
+            f"{argument} must be one of {listed(names)}, or a number from 0 to "
             f"{len(names) - 1}, got {which!r}"
         )
 
@@ -206,7 +243,7 @@ def load_images(
     >>> load_images("shapes", n=20, size=16, channels=1)
     ImageSet('shapes, test': 20 images of 1x16x16, 10 classes)
     """
-    size = _checked_size(size)
+    size = checked_size(size)
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1, 3 or None, got {channels!r}")
     if isinstance(source, str) and source in _NAMED:
@@ -214,16 +251,16 @@ def load_images(
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
         split = split or "test"
         pixels, labels, names = _NAMED[source](split, seed, Path(root), download)
-        chosen = _choice(len(pixels), n, seed)
+        chosen = random_choice(len(pixels), n, seed)
         images = ImageSet(pixels[chosen], labels[chosen], tuple(names), f"{source}, {split}")
     elif isinstance(source, (str, os.PathLike)) or _is_list_of_paths(source):
         images = _from_files(source, split, n, seed, size, channels, class_names)
     else:
         images = ImageSet(*source) if isinstance(source, tuple) else ImageSet(source)
-        images = images[_choice(len(images), n, seed)]
+        images = images[random_choice(len(images), n, seed)]
     return replace(
         images,
-        images=_fitted(images.images, size, channels),
+        images=fitted(images.images, size, channels),
         class_names=images.class_names if class_names is None else tuple(class_names),
     )
 
@@ -292,16 +329,12 @@ def _from_files(
         name = path.name
         if path.is_file():
             paths = [path]
-        elif any(entry.is_dir() for entry in path.iterdir()):
-            paths, labels, names = _class_folders(path, class_names)
         else:
-            paths = sorted(p for p in path.iterdir() if p.suffix.lower() in _FILE_TYPES)
-            if not paths:
-                raise ValueError(f"source: {path} has neither image files nor subfolders")
+            paths, labels, names = files_in(path, class_names, argument="source")
     else:
         paths = [Path(p) for p in source]
-    chosen = _choice(len(paths), n, seed).tolist()
-    pictures = [_read(paths[i], size, channels or 3) for i in chosen]
+    chosen = random_choice(len(paths), n, seed).tolist()
+    pictures = [_read(paths[i], size, channels) for i in chosen]
     odd = next((k for k, p in enumerate(pictures) if p.shape != pictures[0].shape), None)
     if odd is not None:
         first, other = (f"{paths[chosen[k]].name} {_by(pictures[k])}" for k in (0, odd))
@@ -317,41 +350,11 @@ def _from_files(
     )
 
 
-def _class_folders(
-    path: Path, class_names: Sequence[str] | None
-) -> tuple[list[Path], list[int], Sequence[str]]:
-    from torchvision.datasets import ImageFolder
-
+def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> Tensor:
     try:
-        data = ImageFolder(path)
-    except FileNotFoundError as error:
-        raise ValueError(f"source: a subfolder of {path} has no image file ({error})") from None
-    names = list(data.classes) if class_names is None else list(class_names)
-    strange = [folder for folder in data.classes if folder not in names]
-    if strange:
-        raise ValueError(
-            f"class_names must contain the names of all subfolders of {path}; missing are "
-            f"{_listed(strange)}"
-        )
-    number = [names.index(folder) for folder in data.classes]
-    return [Path(p) for p, _ in data.samples], [number[c] for _, c in data.samples], names
-
-
-def _read(path: Path, size: tuple[int, int] | None, channels: int) -> Tensor:
-    """One image file as uint8 (C, H, W), fitted to a size at once, to hold no large images."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith("I"):  # 16 bits, which convert() would clip to 8
-                file = Image.fromarray((np.asarray(file) // 257).astype(np.uint8))
-            pixels = np.array(file.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+        return read_picture(path, size, channels or 3)
+    except UnreadableImage as error:
         raise ValueError(f"source: {path} could not be read as an image ({error})") from None
-    picture = torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
-    if size is None:
-        return picture
-    return _fitted(picture[None].float() / 255, size, channels)[0]
 
 
 def _is_list_of_paths(source: Any) -> bool:
@@ -366,53 +369,9 @@ def _unknown(source: Any, path: Path) -> str:
     close = difflib.get_close_matches(str(source), _NAMED, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return (
-        f"source must be {_listed(tuple(_NAMED))}, a folder, an image file, a list of files or an "
+        f"source must be {listed(tuple(_NAMED))}, a folder, an image file, a list of files or an "
         f"array, got {str(source)!r}{hint}; there is no file or folder {path}"
     )
-
-
-# Size, channels, choice.
-
-
-def _fitted(images: Tensor, size: tuple[int, int] | None, channels: int | None) -> Tensor:
-    if channels == 1 and images.shape[1] == 3:
-        # The weights of ITU-R 601 that image programs use, and that Pillow uses for files.
-        images = torch.einsum("nchw,c->nhw", images, torch.tensor([0.299, 0.587, 0.114]))[:, None]
-    elif channels == 3 and images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1).contiguous()
-    elif channels is not None and images.shape[1] != channels:
-        raise ValueError(f"channels={channels} cannot be made from {images.shape[1]} channels")
-    if size is None or tuple(images.shape[2:]) == size:
-        return images
-    scale = max(size[0] / images.shape[2], size[1] / images.shape[3])
-    scaled = [max(round(scale * old), new) for old, new in zip(images.shape[2:], size, strict=True)]
-    images = torch.nn.functional.interpolate(
-        images, size=scaled, mode="bilinear", antialias=True, align_corners=False
-    )
-    top, left = ((old - new) // 2 for old, new in zip(scaled, size, strict=True))
-    return images[:, :, top : top + size[0], left : left + size[1]].contiguous()
-
-
-def _checked_size(size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, (int, np.integer)) else size
-    if (
-        not isinstance(pair, (tuple, list, torch.Size))
-        or len(pair) != 2
-        or any(not isinstance(side, (int, np.integer)) or side < 1 for side in pair)
-    ):
-        raise ValueError(f"size must be a positive int or (height, width), got {size!r}")
-    return int(pair[0]), int(pair[1])
-
-
-def _choice(available: int, n: int | None, seed: int) -> Tensor:
-    if n is None:
-        return torch.arange(available)
-    if not isinstance(n, (int, np.integer)) or not 1 <= n <= available:
-        raise ValueError(f"n must be an int from 1 to {available}, the images there are, got {n!r}")
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(available, generator=generator)[: int(n)].sort().values
 
 
 # Checks.
@@ -459,66 +418,6 @@ def _checked_images(given: Any, argument: str) -> Tensor:
             f"{argument} must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; {hint}"
         )
     return images
-
-
-def _checked_labels(given: Any, n: int) -> Tensor:
-    if not isinstance(given, Tensor):
-        given = np.array(given)
-        if given.dtype.kind not in "iufb":
-            raise TypeError(
-                f"labels must be integers, got {given.dtype}; names go into class_names"
-            )
-    labels = torch.as_tensor(given)
-    if labels.ndim == 2 and labels.shape[0] == n and labels.shape[1] > 1:
-        raise ValueError(
-            f"labels must be one integer an image, got the shape {tuple(labels.shape)}; "
-            "labels.argmax(1) turns one-hot rows into it"
-        )
-    if tuple(labels.shape) != (n,):
-        raise ValueError(
-            f"labels must have the shape ({n},), one an image, got {tuple(labels.shape)}"
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
-    labels = labels.to("cpu", torch.int64)
-    if int(labels.min()) < -1:
-        raise ValueError(f"labels must be 0 or more, or -1 for unknown, got {int(labels.min())}")
-    return labels
-
-
-def _checked_names(given: Any, labels: Tensor | None) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"class_names must be a list of str, got {type(given).__name__}")
-    needed = 0 if labels is None else int(labels.max()) + 1
-    names = tuple(given) or tuple(str(label) for label in range(needed))
-    strange = next((name for name in names if not isinstance(name, str)), None)
-    if strange is not None:
-        raise TypeError(f"class_names must be a list of str, got one of {type(strange).__name__}")
-    if len(names) < needed:
-        raise ValueError(
-            f"class_names must name all classes; labels go up to {needed - 1}, got {len(names)} "
-            "names"
-        )
-    return names
-
-
-def _positions(index: Any, n: int) -> Tensor:
-    """Index tensor of the images that an index of any kind chooses; never empty."""
-    if isinstance(index, (int, np.integer)):
-        if not -n <= index < n:
-            raise IndexError(f"index {index} is out of range for {n} images")
-        return torch.tensor([int(index) % n])
-    if not isinstance(index, slice):
-        index = torch.as_tensor(index)
-    positions = torch.arange(n)[index].reshape(-1)
-    if len(positions) == 0:
-        raise ValueError("index chooses no image; an ImageSet holds at least one")
-    return positions
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _by(picture: Tensor) -> str:
