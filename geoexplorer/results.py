@@ -28,7 +28,7 @@ import geoexplorer
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
-__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored"]
+__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined"]
 
 _FORMAT = 1
 
@@ -242,6 +242,21 @@ class BatchResult(Result):
             for item in dataclasses.fields(self)
             if isinstance(value := getattr(self, item.name), Tensor)
         }
+
+
+def joined(known: S, new: S, dimension: int = 0) -> S:
+    """Both, one after the other along a dimension of every tensor."""
+    tensors: dict[str, Any] = {
+        item.name: torch.cat([value, getattr(new, item.name)], dimension)
+        for item in dataclasses.fields(known)
+        if isinstance(value := getattr(known, item.name), Tensor)
+    }
+    provenance = dataclasses.replace(
+        new.provenance,
+        cost=known.provenance.cost + new.provenance.cost,
+        seconds=known.provenance.seconds + new.provenance.seconds,
+    )
+    return dataclasses.replace(new, **tensors, provenance=provenance)
 
 
 def _positions(count: int, index: Any) -> NDArray[np.int64]:

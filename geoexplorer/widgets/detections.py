@@ -18,13 +18,14 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
 from geoexplorer.geometry.detection_along import STOPS, DetectionAlong, detect_along_steps
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc_steps
+from geoexplorer.results import joined
 from geoexplorer.widgets.curvatures import (
     Measure,
     images_averaged,
     points_of_many_steps,
 )
 from geoexplorer.widgets.following import announced
-from geoexplorer.widgets.parts import in_parts, joined
+from geoexplorer.widgets.parts import in_parts
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
 

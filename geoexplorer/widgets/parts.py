@@ -5,7 +5,6 @@ What is known can be seen as it comes, and what was interrupted goes on from the
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from geoexplorer.jobs import Progress, TimeLeft
@@ -22,7 +20,7 @@ from geoexplorer.widgets.following import DRAWING_SECONDS, announced
 from geoexplorer.widgets.session import Session
 from geoexplorer.widgets.worker import Delivery
 
-__all__ = ["in_parts", "joined"]
+__all__ = ["in_parts"]
 
 R = TypeVar("R", bound=Result)
 
@@ -64,18 +62,3 @@ def in_parts(
             drawn = time.monotonic()
     assert found is not None  # there is at least one part
     return found
-
-
-def joined(known: R, new: R, dimension: int) -> R:
-    """Both, one after the other along a dimension of every tensor."""
-    tensors: dict[str, Any] = {
-        item.name: torch.cat([value, getattr(new, item.name)], dimension)
-        for item in dataclasses.fields(known)
-        if isinstance(value := getattr(known, item.name), Tensor)
-    }
-    provenance = replace(
-        new.provenance,
-        cost=known.provenance.cost + new.provenance.cost,
-        seconds=known.provenance.seconds + new.provenance.seconds,
-    )
-    return replace(new, **tensors, provenance=provenance)

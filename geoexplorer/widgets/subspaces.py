@@ -23,10 +23,10 @@ from geoexplorer.geometry.relative_curvature import RelativeCurvature, relative_
 from geoexplorer.geometry.subspace_margins import subspace_margins_steps
 from geoexplorer.geometry.subspace_shares import subspace_shares
 from geoexplorer.geometry.subspaces import SharedDirections, shared_directions_steps
-from geoexplorer.results import Result
+from geoexplorer.results import Result, joined
 from geoexplorer.widgets.curvatures import Measure, effort_code, points_of_many_steps
 from geoexplorer.widgets.following import announced, followed
-from geoexplorer.widgets.parts import in_parts, joined
+from geoexplorer.widgets.parts import in_parts
 from geoexplorer.widgets.session import Session, Subject, View
 from geoexplorer.widgets.worker import Delivery
 
