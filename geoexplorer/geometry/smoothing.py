@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import scipy.fft
+import scipy.special
 import torch
 from torch import Tensor
 
@@ -28,7 +29,8 @@ _FOR_FEW = 256  # pairs for one direction, which has no others to share its prob
 _TOGETHER = 64  # directions that share their probes
 # Probes in a half at least: in few dimensions one rotation is not enough.
 _LEAST_PROBES = 1024
-_ROUNDS = 3  # of sign flips and cosine transforms
+_HAAR = 1024  # dimensions up to which a rotation is drawn from the Haar measure itself
+_ROUNDS = 3  # of sign flips and cosine transforms, beyond
 
 
 class SmoothedHessians(Hessians):
@@ -143,13 +145,15 @@ def smoothed_halves_steps(
 ) -> Iterator[tuple[float, Halves]]:
     """H_σ from two halves of the probes; the share done, and what there is by then.
 
-    The probes of a half are √d times the rows of random rotations, each with its opposite, so that
-    the estimate is exact where F is quadratic. Directions found in one half can be judged by the
-    other, whose noise knows nothing of them. In few dimensions there are several rotations in a
-    half, with about ``least`` probes together.
+    The probes of a half are the rows of random rotations times their lengths ρ, each with its
+    opposite, so that the estimate is exact where F is quadratic. Directions found in one half can
+    be judged by the other, whose noise knows nothing of them. In few dimensions there are several
+    rotations in a half, with about ``least`` probes together, and their lengths are spread as
+    those of normal vectors are: in many dimensions all of these are nearly √d.
     """
     n, d = sets.points.shape
-    rotations = max(1, least // d)
+    radii = _radii(max(1, least // d), d)
+    rotations = len(radii)
     sums = [sets.points.new_zeros(n, d, d) for _ in range(2)]
     gradients = torch.zeros_like(sets.points)
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +161,7 @@ def smoothed_halves_steps(
     for index in range(rounds):
         rotation = _rotation(d, generator, sets.points.dtype).to(sets.points)
         for part in slices(d, max(1, sets.directions_at_once // n)):
-            probes = rotation[part]
+            probes = radii[index // 2] / math.sqrt(d) * rotation[part]
             offsets = (step * probes).expand(n, -1, -1)
             ahead, behind = sets.gradients(offsets), sets.gradients(-offsets)
             gradients += (ahead + behind).sum(1) / (2 * d * rounds)
@@ -166,12 +170,29 @@ def smoothed_halves_steps(
             yield (index + part.stop / d) / rounds, Halves(sums[0], sums[1], gradients)
 
 
-def _rotation(d: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """A random orthogonal matrix: rounds of sign flips and cosine transforms.
+def _radii(count: int, d: int) -> list[float]:
+    """Lengths ρ that stand for those of normal vectors: the middles of equal shares of them.
 
-    As good as one from the Haar measure for our purpose and far cheaper to make (Yu et al.,
-    "Orthogonal random features", NeurIPS 2016).
+    Scaled to a mean of ρ² that is exactly d, so that the Hessian of a quadratic F is exact.
     """
+    shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    squares = torch.from_numpy(scipy.special.gammaincinv(d / 2, shares.numpy()))
+    radii: list[float] = (d * squares / squares.mean()).sqrt().tolist()
+    return radii
+
+
+def _rotation(d: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """A random orthogonal matrix.
+
+    In many dimensions rounds of sign flips and cosine transforms, which are as good as the Haar
+    measure for our purpose and far cheaper (Yu et al., "Orthogonal random features", NeurIPS 2016).
+    In few dimensions these would be few different matrices.
+    """
+    if d <= _HAAR:
+        drawn = torch.randn(d, d, generator=generator, dtype=torch.float64)
+        q, r = torch.linalg.qr(drawn)
+        haar: Tensor = q * r.diagonal().sign()  # Mezzadri, Notices of the AMS 2007
+        return haar.T.to(dtype)
     rows = torch.eye(d, dtype=dtype)
     for _ in range(_ROUNDS):
         signs = 2 * torch.randint(0, 2, (d,), generator=generator) - 1
