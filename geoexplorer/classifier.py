@@ -13,7 +13,7 @@ import copy
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,6 +72,15 @@ class Cost:
 
     def __sub__(self, other: Cost) -> Cost:
         return Cost(self.forwards - other.forwards, self.gradients - other.gradients)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a classifier was asked to use, before it was seen what there is."""
+
+    device: str | tuple[torch.device, ...]
+    memory: int | None
+    chunk_size: int | None
 
 
 class Classifier:
@@ -161,19 +170,73 @@ class Classifier:
             ),
             _copy(module),
         ).eval()
-        self._networks = [
-            copy.deepcopy(normalised).to(device=place, dtype=self.dtype).requires_grad_(False)
-            for place in self.devices[1:]
-        ]
-        self._networks.insert(
-            0, normalised.to(device=self.devices[0], dtype=self.dtype).requires_grad_(False)
-        )
-        self._cost = Cost()
-        self._lock = threading.Lock()
-        self._of_thread = threading.local()
+        self._asked = _Asked(_lasting(device, self.devices), memory, chunk_size)
+        self._begin(normalised.to(dtype=self.dtype).requires_grad_(False))
         self.n_classes = _check_behaviour(self)
         self.class_names = _class_names(class_names, self.n_classes)
         self.chunk_size = self._fitting_chunk() if chunk_size is None else chunk_size
+
+    def _begin(self, network: nn.Sequential) -> None:
+        """Take a network for one's own, on all devices, and count from zero."""
+        copies = [copy.deepcopy(network).to(place) for place in self.devices[1:]]
+        self._networks = [network.to(self.device), *copies]
+        self._cost = Cost()
+        self._lock = threading.Lock()
+        self._of_thread = threading.local()
+
+    def replica(
+        self, device: str | torch.device | Sequence[str | torch.device] = "auto"
+    ) -> Classifier:
+        """Return the same classifier on another device, for one worker on each.
+
+        The two share nothing that either could change: weights are copied, and the replica's
+        cost begins at zero. Its chunks are as large as these where the device is of the same
+        kind, so that it computes the same to the bit.
+
+        Parameters
+        ----------
+        device
+            As for :class:`Classifier`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such device.
+
+        Examples
+        --------
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+        >>> clf = Classifier(module, input_shape=(1, 2, 2), device="cpu")
+        >>> twin = clf.replica("cpu")
+        >>> twin.fingerprint == clf.fingerprint
+        True
+        """
+        asked = replace(self._asked, device=_lasting(device, _devices(device)))
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(self.__getstate__() | {"_asked": asked})
+        return twin
+
+    # A pickle sends a classifier to another process of the same user, a worker of a study. It is
+    # never a file format: opening one runs whatever code it holds, and what is stored is data.
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__ | {
+            "fingerprint": self.fingerprint,
+            "_networks": [_copy(self.module).cpu()],
+            "_sent_from": _kind(self.device),
+        }
+        for bound_to_process in ("devices", "_cost", "_lock", "_of_thread"):
+            del state[bound_to_process]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.devices = _devices(self._asked.device)
+        self._begin(self._networks[0])
+        if self.__dict__.pop("_sent_from") != _kind(self.device):
+            self.memory = _memory(self._asked.memory, self.device)
+            if self._asked.chunk_size is None:
+                self.chunk_size = self._fitting_chunk()
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))
@@ -683,6 +746,21 @@ def _devices(
                 + "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
             )
     return devices
+
+
+def _lasting(
+    value: str | torch.device | Sequence[str | torch.device], devices: tuple[torch.device, ...]
+) -> str | tuple[torch.device, ...]:
+    """A wish for devices that another process can fulfil: "auto" is a choice to be made there."""
+    return value if isinstance(value, str) and value == "auto" else devices
+
+
+def _kind(device: torch.device) -> tuple[str, ...]:
+    """What chunks are fitted to: two devices of one kind take chunks of one size."""
+    if device.type != "cuda":
+        return (device.type,)
+    properties = torch.cuda.get_device_properties(device)
+    return (device.type, properties.name, str(properties.total_memory))
 
 
 def _memory(value: int | None, device: torch.device) -> int:

@@ -1,11 +1,17 @@
 """The classifier: units, checks, chunks, counters, and leaving the caller's things alone."""
 
+import copy
+import multiprocessing
+import pickle
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+import geoexplorer as gx
+from geoexplorer import classifier
 from geoexplorer.classifier import Classifier, Cost
 
 SHAPE = (3, 4, 5)
@@ -224,6 +230,136 @@ def test_larger_networks_get_smaller_chunks():
     narrow = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten()).eval()
     sizes = [make(net, input_shape=(3, 32, 32)).chunk_size for net in (wide, narrow)]
     assert 1 <= sizes[0] < sizes[1]
+
+
+def sent(clf):
+    return pickle.loads(pickle.dumps(clf))  # noqa: S301
+
+
+def by_replica(clf):
+    return clf.replica("cpu")
+
+
+class TestCopies:
+    """A classifier sent to another process, or put on another device."""
+
+    @pytest.mark.parametrize("copied", [sent, by_replica, copy.deepcopy])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_a_copy_is_the_same_classifier(self, module, images, copied, dtype):
+        options = {"mean": (0.1, 0.2, 0.3), "std": 0.25, "class_names": "abcd", "name": "some"}
+        clf = make(module, dtype=dtype, bounds=(-1, 1), memory=2**25, **options)
+        logits = clf.logits(images)
+        again = copied(clf)
+        assert torch.equal(again.logits(images), logits)
+        names = ("fingerprint", "name", "class_names", "preprocessing", "dtype", "input_shape")
+        for name in (*names, "bounds", "n_classes", "chunk_size", "memory", "device", "devices"):
+            assert getattr(again, name) == getattr(clf, name), name
+        assert again.module.training is False
+        assert not any(weight.requires_grad for weight in again.module.parameters())
+
+    @pytest.mark.parametrize("copied", [sent, by_replica])
+    def test_cost_begins_at_zero_and_is_counted_apart(self, module, images, copied):
+        clf = make(module)
+        clf.logits(images)
+        again = copied(clf)
+        assert again.cost == again.thread_cost == Cost()
+        again.logits(images[:2])
+        assert again.cost == again.thread_cost == Cost(2)
+        assert clf.cost == clf.thread_cost == Cost(7)
+
+    @pytest.mark.parametrize("copied", [sent, by_replica])
+    def test_nothing_is_shared_that_can_change(self, module, images, copied):
+        clf = make(module)
+        before = clf.logits(images)
+        again = copied(clf)
+        with torch.no_grad():
+            for weight in again.module.parameters():
+                weight.add_(1)
+        again.chunk_size = 1
+        assert torch.equal(clf.logits(images), before)
+        assert clf.chunk_size > 1
+
+    def test_the_fingerprint_is_that_of_the_weights_also_of_a_copy(self, module):
+        clf = make(module)
+        again = sent(clf)
+        del again.__dict__["fingerprint"]
+        assert again.fingerprint == clf.fingerprint
+
+    def test_another_process_finds_the_same_numbers(self):
+        clf, images = gx.load_classifier("digits-cnn", device="cpu"), gx.load_images("digits", n=6)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            logits = pool.apply(clf.logits, (images.images,)).clone()
+            points = pool.apply(gx.nearest_boundary, (clf, images.images))
+            assert torch.equal(points.points, gx.nearest_boundary(clf, images.images).points)
+        assert torch.equal(logits, clf.logits(images.images))
+        assert not any(weight.is_shared() for weight in clf.module.parameters())
+
+    def test_cloudpickle_sends_networks_of_a_notebook(self, images):
+        cloudpickle = pytest.importorskip("cloudpickle")
+        clf = make(wrapped(lambda logits: logits * 2))
+        again = cloudpickle.loads(cloudpickle.dumps(clf))
+        assert torch.equal(again.logits(images), clf.logits(images))
+        assert again.fingerprint == clf.fingerprint
+
+    def test_several_devices(self, module, images):
+        clf = make(module, device=["cpu", "cpu"], chunk_size=2)
+        again = sent(clf)
+        assert len(again._networks) == 2
+        assert torch.equal(again.logits(images), clf.logits(images))
+        assert len(clf.replica("cpu")._networks) == 1
+
+    @pytest.mark.parametrize(
+        ("device", "asked"),
+        [
+            ("auto", "auto"),
+            ("cpu", (torch.device("cpu"),)),
+            (["cpu", "cpu"], (torch.device("cpu"),) * 2),
+        ],
+    )
+    def test_devices_are_looked_for_where_it_arrives(self, module, monkeypatch, device, asked):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        clf = make(module, device=device)
+        wishes = []
+
+        def found(wish):
+            wishes.append(wish)
+            return (torch.device("cpu"),)
+
+        monkeypatch.setattr(classifier, "_devices", found)
+        assert sent(sent(clf)).devices == (torch.device("cpu"),)
+        assert wishes == [asked, asked]
+
+    def test_a_device_that_is_not_there(self, module):
+        clf = make(module)
+        with pytest.raises(ValueError, match="device 'cuda:99' was asked for"):
+            clf.replica("cuda:99")
+        clf._asked = replace(clf._asked, device=(torch.device("cuda:99"),))
+        data = pickle.dumps(clf)
+        with pytest.raises(ValueError, match="device 'cuda:99' was asked for"):
+            pickle.loads(data)  # noqa: S301
+
+    def test_chunks_and_memory_are_fitted_anew_only_to_another_kind_of_device(
+        self, module, monkeypatch
+    ):
+        fitted, given = make(module), make(module, chunk_size=5, memory=2**25)
+        fitting = fitted.chunk_size
+        fitted.chunk_size = given.chunk_size = 3  # as after running out of memory
+        fitted.memory = 2**24
+        assert (sent(fitted).chunk_size, sent(fitted).memory) == (3, 2**24)
+        assert sent(given).chunk_size == 3
+        kinds = iter(range(100))
+        monkeypatch.setattr(classifier, "_kind", lambda device: next(kinds))
+        assert (sent(fitted).chunk_size, sent(fitted).memory) == (fitting, 2**30)
+        assert (sent(given).chunk_size, sent(given).memory) == (3, 2**25)
+
+    def test_what_was_found_out_about_one_is_found_out_again(self):
+        clf = gx.load_classifier("digits-cnn", device="cpu")
+        x = gx.load_images("digits", n=2).images
+        first = gx.mean_curvature(clf, gx.nearest_boundary(clf, x), probes=8)
+        again = sent(clf)
+        second = gx.mean_curvature(again, gx.nearest_boundary(again, x), probes=8)
+        assert torch.equal(first.values, second.values)
+        assert gx.prove_segment(again, x[0], x[0] * 0.99).exact
 
 
 class TestBadNetworks:
