@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-__all__ = ["require_image_shape", "require_numbers", "require_seed", "require_whole"]
+__all__ = [
+    "require_image_shape",
+    "require_numbers",
+    "require_seed",
+    "require_share",
+    "require_whole",
+]
 
 _LARGEST_SEED = 2**63 - 1  # of torch's generators, with room for further streams of numbers
 
@@ -80,6 +86,22 @@ def _is_finite(value: Any, positive: bool) -> bool:
     if not real or isinstance(value, bool) or not math.isfinite(value):
         return False
     return not positive or float(value) > 0
+
+
+def require_share(argument: str, value: Any) -> float:
+    """A number from 0 to 1.
+
+    Examples
+    --------
+    >>> require_share("q", 1.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: q must be a number from 0 to 1, got 1.5
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0.0 <= float(value) <= 1.0:
+        raise ValueError(f"{argument} must be a number from 0 to 1, got {value!r}")
+    return float(value)
 
 
 def require_seed(value: Any) -> int:

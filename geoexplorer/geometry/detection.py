@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_seed, require_share, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.kinks import has_kinks
@@ -84,7 +84,7 @@ class Detection(BatchResult):
         ValueError
             If the rate is not between 0 and 1, or there is no score.
         """
-        rate = require_rate(false_positive_rate)
+        rate = require_share("false_positive_rate", false_positive_rate)
         threshold = threshold_at(self.score, rate)
         if math.isnan(threshold):
             raise ValueError("no image has a score to choose a threshold from")
@@ -196,16 +196,10 @@ def detect_steps(
     return recorder.watch(request.steps(images, seed))
 
 
-def require_rate(value: Any) -> float:
-    """A share between 0 and 1."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not 0.0 <= float(value) <= 1.0:
-        raise ValueError(f"false_positive_rate must be a number from 0 to 1, got {value!r}")
-    return float(value)
-
-
 def _threshold(value: Any) -> float:
-    number = isinstance(value, (Real, Tensor)) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(value, Tensor):
+        number = value.numel() == 1 and not value.is_complex()
     if not number or not math.isfinite(value):
         raise ValueError(f"threshold must be a finite number, got {value!r}")
     return float(value)

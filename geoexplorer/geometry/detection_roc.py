@@ -12,11 +12,11 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_numbers, require_seed, require_whole
+from geoexplorer.arguments import require_numbers, require_seed, require_share, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
-from geoexplorer.geometry.detection import Detection, detect_steps, require_rate
+from geoexplorer.geometry.detection import Detection, detect_steps
 from geoexplorer.geometry.measurement import require_points
 from geoexplorer.jobs import Progress
 from geoexplorer.proportions import threshold_at, wilson
@@ -211,7 +211,7 @@ def detection_roc_steps(
     """Like :func:`detection_roc`, yielding the images scored so far; NaN is not known yet."""
     require_points(clf, points, "points")
     alphas = require_numbers("scales", scales, positive=True)
-    rate, seed = require_rate(false_positive_rate), require_seed(seed)
+    rate, seed = require_share("false_positive_rate", false_positive_rate), require_seed(seed)
     require_whole("probes", probes, 1)
     reached = points[points.converged]
     recorder = Recorder(

@@ -14,7 +14,7 @@ from geoexplorer.arguments import require_image_shape, require_seed, require_who
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.results import Stored
 
-__all__ = ["Subspace", "dct_block", "dct_diagonal"]
+__all__ = ["Subspace", "dct_block", "dct_diagonal", "require_subspaces"]
 
 _ORTHONORMAL = 1e-3  # largest deviation of an inner product
 # A vector of which the others leave less than this share lies in their span.
@@ -134,14 +134,18 @@ class Subspace(Stored):
         ValueError
             If the subspace is of images of another shape.
         """
+        self.require_shape_of(clf, argument)
+        with FullPrecision():
+            orthonormal: Tensor = torch.linalg.qr(self.basis.flatten(1).double().T).Q.T
+        return orthonormal.to(device=clf.device, dtype=clf.dtype)
+
+    def require_shape_of(self, clf: Classifier, argument: str = "subspace") -> None:
+        """Check that the subspace is of images as a classifier takes them."""
         if tuple(self.basis.shape[1:]) != clf.input_shape:
             raise ValueError(
                 f"{argument} holds directions of shape {tuple(self.basis.shape[1:])}, but the "
                 f"classifier takes images of shape {clf.input_shape}"
             )
-        with FullPrecision():
-            orthonormal: Tensor = torch.linalg.qr(self.basis.flatten(1).double().T).Q.T
-        return orthonormal.to(device=clf.device, dtype=clf.dtype)
 
     def _batch(self, vectors: Tensor) -> Tensor:
         shape = tuple(self.basis.shape[1:])
@@ -153,6 +157,24 @@ class Subspace(Stored):
                 f"got {tuple(vectors.shape)}"
             )
         return given
+
+
+def require_subspaces(clf: Classifier, value: Any) -> tuple[Subspace, ...]:
+    """A sequence of subspaces of a classifier's input space, the argument ``subspaces``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    accepted = "subspaces must be a sequence of objects of type Subspace, got"
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{accepted} {type(value).__name__}")
+    for each in value:
+        if not isinstance(each, Subspace):
+            raise TypeError(f"{accepted} one with an object of type {type(each).__name__}")
+        each.require_shape_of(clf, "subspaces")
+    return tuple(value)
 
 
 def dct_block(shape: Sequence[int], first: int, size: int) -> Subspace:

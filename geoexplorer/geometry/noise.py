@@ -19,7 +19,7 @@ from geoexplorer import jobs
 from geoexplorer.arguments import require_numbers, require_seed, require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.geometry.blocks import random_block, slices
-from geoexplorer.geometry.linear_subspace import Subspace
+from geoexplorer.geometry.linear_subspace import Subspace, require_subspaces
 from geoexplorer.jobs import News, Progress
 from geoexplorer.proportions import wilson
 from geoexplorer.results import Recorder, Result
@@ -124,9 +124,10 @@ def noise_sensitivity_steps(
     """Like :func:`noise_sensitivity`, yielding the counts of the draws made so far."""
     draws, seed = require_whole("draws", draws, 1), require_seed(seed)
     lengths = _lengths(clf, norms)
-    if isinstance(subspaces, Subspace):
-        subspaces = [subspaces]
-    bases: list[Tensor | None] = [_basis(clf, subspace) for subspace in subspaces]
+    subspaces = require_subspaces(
+        clf, [subspaces] if isinstance(subspaces, Subspace) else subspaces
+    )
+    bases: list[Tensor | None] = [subspace.rows_for(clf) for subspace in subspaces]
     names = (*(subspace.name for subspace in subspaces), WHOLE_SPACE)
     dimensions = (*(subspace.dimension for subspace in subspaces), clf.dimension)
     recorder = Recorder(
@@ -186,14 +187,6 @@ def _changes(
             labels = clf.forward(images[part] + length * noise).argmax(1)
             counts[column] += int((labels != own[part]).sum())
     return counts
-
-
-def _basis(clf: Classifier, subspace: Any) -> Tensor:
-    if not isinstance(subspace, Subspace):
-        raise TypeError(
-            f"subspaces must hold objects of type Subspace, got {type(subspace).__name__}"
-        )
-    return subspace.rows_for(clf, "subspaces")
 
 
 def _lengths(clf: Classifier, norms: Any) -> tuple[float, ...]:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_share
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import nearest_boundary_steps
-from geoexplorer.geometry.linear_subspace import Subspace
+from geoexplorer.geometry.linear_subspace import Subspace, require_subspaces
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Recorder, Result
 
@@ -44,7 +45,13 @@ class SubspaceMargins(Result):
 
         Where the boundary was not reached the distance counts as infinite, so that a quantile
         that is finite is one of all images.
+
+        Raises
+        ------
+        ValueError
+            If q is not a number from 0 to 1.
         """
+        q = require_share("q", q)
         ordered = self.distances.sort(dim=1).values
         index = min(ordered.shape[1] - 1, max(0, math.ceil(q * ordered.shape[1]) - 1))
         return ordered[:, index]
@@ -106,8 +113,9 @@ def subspace_margins_steps(
     seed: int = 0,
 ) -> Iterator[SubspaceMargins]:
     """Like :func:`subspace_margins`, yielding what is known so far; NaN is not known yet."""
-    if not isinstance(subspaces, Sequence) or not subspaces:
-        raise TypeError(f"subspaces must be a sequence of Subspace, got {subspaces!r}")
+    subspaces = require_subspaces(clf, subspaces)
+    if not subspaces:
+        raise ValueError("subspaces must hold at least one Subspace, got none")
     # Each checks its arguments now, and does its work when it is asked for results.
     searches = [
         nearest_boundary_steps(clf, x, effort=effort, subspace=subspace, seed=seed)

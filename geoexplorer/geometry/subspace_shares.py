@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from geoexplorer.arguments import require_seed
+from geoexplorer.arguments import require_seed, require_share
 from geoexplorer.classifier import Classifier, difference
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.linear_subspace import Subspace
@@ -24,6 +25,7 @@ from geoexplorer.results import Recorder, Result
 __all__ = ["SubspaceShares", "subspace_shares"]
 
 _STREAM = 7_368_787
+_OWN = ("perturbations", "gradients", "differences of images", "random vectors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,14 @@ class SubspaceShares(Result):
         return torch.stack([share.nanmean() for share in self.shares])
 
     def quantiles(self, low: float = 0.1, high: float = 0.9) -> tuple[Tensor, Tensor]:
-        """Two quantiles ``(s,)`` each."""
+        """Two quantiles ``(s,)`` each.
+
+        Raises
+        ------
+        ValueError
+            If one of them is not a number from 0 to 1.
+        """
+        low, high = require_share("low", low), require_share("high", high)
         ends = [torch.stack([share.nanquantile(q) for share in self.shares]) for q in (low, high)]
         return ends[0], ends[1]
 
@@ -101,8 +110,9 @@ def subspace_shares(
     require_points(clf, points, "points")
     if not isinstance(subspace, Subspace):
         raise TypeError(f"subspace must be a Subspace, got {type(subspace).__name__}")
-    subspace.rows_for(clf)
+    subspace.require_shape_of(clf)
     seed = require_seed(seed)
+    further = _shares_of(subspace, {} if vectors is None else vectors)
     recorder = Recorder(
         clf, "subspace_shares", subspace=subspace.name, seed=seed,
         points=points.provenance.options.get("effort"),
@@ -117,21 +127,29 @@ def subspace_shares(
     # Each image and the next one of a random order, so that no image meets itself.
     order = torch.randperm(len(reached), generator=generator)
     partners = reached.images[order] - reached.images[order.roll(1)]
-    sets = {
-        "perturbations": reached.perturbations,
-        "gradients": gradients.cpu(),
-        "differences of images": partners,
-        "random vectors": torch.randn(reached.images.shape, generator=apart),
-    }
-    for name, value in (vectors or {}).items():
-        if name in sets:
-            raise ValueError(f"vectors must have other names than {tuple(sets)}, got {name!r}")
-        sets[name] = value
+    drawn = torch.randn(reached.images.shape, generator=apart)
+    sets = dict(zip(_OWN, (reached.perturbations, gradients.cpu(), partners, drawn), strict=True))
+    shares = {name: subspace.share_of(value) for name, value in sets.items()} | further
     return SubspaceShares(
-        names=tuple(sets),
-        shares=tuple(subspace.share_of(value) for value in sets.values()),
+        names=tuple(shares),
+        shares=tuple(shares.values()),
         subspace=subspace.name,
         m=subspace.dimension,
         dimension=clf.dimension,
         provenance=recorder.provenance(),
     )
+
+
+def _shares_of(subspace: Subspace, vectors: Any) -> dict[str, Tensor]:
+    """The shares of the caller's own sets of vectors."""
+    if not isinstance(vectors, Mapping):
+        raise TypeError(
+            "vectors must be a mapping of names to float tensors (n, C, H, W), got "
+            f"{type(vectors).__name__}"
+        )
+    for name in vectors:
+        if not isinstance(name, str):
+            raise TypeError(f"vectors must have names that are str, got {name!r}")
+        if name in _OWN:
+            raise ValueError(f"vectors must have other names than {_OWN}, got {name!r}")
+    return {name: subspace.share_of(value) for name, value in vectors.items()}

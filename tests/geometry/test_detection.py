@@ -282,6 +282,8 @@ def test_steps_saving_and_indexing(clf, tmp_path):
         ({"classes": 4}, "classes"),
         ({"threshold": math.inf}, "threshold"),
         ({"threshold": "high"}, "threshold"),
+        ({"threshold": torch.zeros(2)}, "threshold"),
+        ({"threshold": torch.zeros(0)}, "threshold"),
         ({"seed": -1}, "seed"),
     ],
 )

@@ -62,6 +62,7 @@ def test_steps_and_saving(point, tmp_path):
         (None, {"probes": 0}, "probes"),
         (None, {"step": -1.0}, "step"),
         (None, {"threshold": math.nan}, "threshold"),
+        (None, {"threshold": torch.zeros(2)}, "threshold"),
         (None, {"classes": 9}, "classes"),
     ],
 )

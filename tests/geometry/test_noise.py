@@ -86,6 +86,8 @@ def test_steps_and_saving(tmp_path):
     [
         ([torch.ones(1, 1, 3, 3)], {}, "subspaces"),
         ([Subspace.random((3, 3, 3), 2)], {}, "subspaces"),
+        (None, {}, "subspaces"),
+        ([None], {}, "subspaces"),
         ([], {"norms": []}, "norms"),
         ([], {"norms": [0.0]}, "norms"),
         ([], {"norms": [math.inf]}, "norms"),

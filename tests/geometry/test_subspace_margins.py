@@ -130,14 +130,25 @@ def test_steps_and_saving(tmp_path):
     [
         ([], "subspaces"),
         (Subspace.random((1, 3, 3), 2), "subspaces"),
-        ([torch.ones(2, 1, 3, 3)], "subspace"),
-        ([Subspace.random((3, 3, 3), 2)], "subspace"),
+        (None, "subspaces"),
+        ("curved", "subspaces"),
+        ([None], "subspaces"),
+        ([torch.ones(2, 1, 3, 3)], "subspaces"),
+        ([Subspace.random((3, 3, 3), 2)], "subspaces"),
     ],
 )
 def test_bad_subspaces(subspaces, name):
     clf = classifier(smooth_network())
     with pytest.raises((TypeError, ValueError), match=f"^{name} "):
         subspace_margins_steps(clf, random_images(2), subspaces)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, math.nan, None, "half", True])
+def test_bad_quantiles(q):
+    clf = classifier(smooth_network())
+    found = subspace_margins(clf, random_images(2), [Subspace.random((1, 3, 3), 2)])
+    with pytest.raises(ValueError, match=r"^q must be a number from 0 to 1, got "):
+        found.quantile(q)
 
 
 def test_what_was_not_searched_yet_is_not_known():

@@ -97,5 +97,12 @@ def test_bad_input(linear):
         subspace_shares(clf, subspace, b, seed=-1)
     with pytest.raises(TypeError, match=r"^points must be|^boundary must be"):
         subspace_shares(clf, subspace, b.perturbations)
+    before = clf.cost
+    for vectors in ([b.perturbations], b.perturbations, {0: b.perturbations}, {"other": None}):
+        with pytest.raises(TypeError, match=r"^vectors must "):
+            subspace_shares(clf, subspace, b, vectors=vectors)
+    assert clf.cost == before
+    with pytest.raises(ValueError, match=r"^high must be a number from 0 to 1, got 90"):
+        subspace_shares(clf, subspace, b).quantiles(0.1, 90)
     with pytest.raises(ValueError, match=r"^vectors must have shape"):
         subspace_shares(clf, subspace, b, vectors={"other": torch.ones(2, 1, 2, 2)})
