@@ -102,8 +102,8 @@ class Classifier:
     class_names
         ``L`` names; the class indices when None.
     device
-        ``"auto"`` takes a GPU if there is one. A list of devices shares every batch. Sent to another
-        process, a classifier looks there for what was asked for here.
+        ``"auto"`` takes a GPU if there is one. A list of devices shares every batch. Sent to
+        another process, a classifier looks there for what was asked for here.
     dtype
         ``torch.float32`` or ``torch.float64``, the type of the computation. None takes that of
         the module's parameters, and float32 for anything shorter: geometry is made of small
