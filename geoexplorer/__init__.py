@@ -87,6 +87,9 @@ if TYPE_CHECKING:
     from geoexplorer.image_files import ImageFiles as ImageFiles
     from geoexplorer.images import ImageSet as ImageSet
     from geoexplorer.images import load_images as load_images
+    from geoexplorer.studies import StoredStudy as StoredStudy
+    from geoexplorer.studies import Study as Study
+    from geoexplorer.studies import open_study as open_study
     from geoexplorer.widgets.explore import explore as explore
     from geoexplorer.zoo import list_classifiers as list_classifiers
     from geoexplorer.zoo import load_classifier as load_classifier
@@ -115,6 +118,8 @@ _HOME = {
     "RelativeCurvature": "geometry.relative_curvature",
     "SegmentProof": "geometry.segment_proof",
     "SharedDirections": "geometry.subspaces",
+    "StoredStudy": "studies",
+    "Study": "studies",
     "Subspace": "geometry.linear_subspace",
     "SubspaceMargins": "geometry.subspace_margins",
     "SubspaceShares": "geometry.subspace_shares",
@@ -155,6 +160,7 @@ _HOME = {
     "normal_sections_steps": "geometry.normal_sections",
     "principal_curvatures": "geometry.curvature",
     "principal_curvatures_steps": "geometry.curvature",
+    "open_study": "studies",
     "prove_segment": "geometry.certificates",
     "prove_segment_steps": "geometry.certificates",
     "relative_curvature": "geometry.relative_curvature",

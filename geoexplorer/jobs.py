@@ -20,10 +20,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TextIO, TypeVar
 
 __all__ = ["Cancelled", "News", "Progress", "TimeLeft", "cancellable", "check_cancelled", "last"]
 
+_WIDTH = 78
+_TERMINAL_SECONDS = 0.1
+_FILE_SECONDS = 10.0
 _LEAST_NEWS = 0.01  # share of the work between two intermediate results
 
 
@@ -76,7 +79,7 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
         The generator.
     show
         Print one line on standard error that says what is being done and how long it
-        will take.
+        will take; where that is no terminal, a new line every ten seconds.
 
     Raises
     ------
@@ -90,15 +93,36 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
     True
     """
     result: R | None = None
-    clock = TimeLeft()
+    line = _Line(sys.stderr) if show else None
     for result in steps:
-        if show:
-            print(f"\r{clock.describe(result.progress):<78}", end="", file=sys.stderr, flush=True)
-    if show:
-        print(file=sys.stderr)
+        if line is not None:
+            line.show(result.progress)
     if result is None:
         raise ValueError("steps yielded no result")
     return result
+
+
+class _Line:
+    """What is being done, on a terminal in one line, else in a new one from time to time."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._clock = file, TimeLeft()
+        self._terminal = file.isatty()
+        self._due = 0.0
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now < self._due and not progress.complete:
+            return
+        self._due = now + (_TERMINAL_SECONDS if self._terminal else _FILE_SECONDS)
+        text = self._clock.describe(progress)
+        start, end = ("\r", "\n" if progress.complete else "") if self._terminal else ("", "\n")
+        print(
+            f"{start}{text:<{_WIDTH if self._terminal else 0}}",
+            end=end,
+            file=self._file,
+            flush=True,
+        )
 
 
 class TimeLeft:

@@ -28,7 +28,7 @@ import geoexplorer
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
-__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined"]
+__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined", "versions"]
 
 _FORMAT = 1
 
@@ -123,7 +123,7 @@ class Recorder:
             cost=self._cost + (clf.thread_cost - self._resumed_cost),
             seconds=self._seconds + (time.monotonic() - self._resumed),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            versions=_versions(),
+            versions=versions(),
         )
 
     def _resume(self) -> None:
@@ -280,7 +280,7 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     return {
         "geoexplorer": geoexplorer.__version__,
         "torch": torch.__version__,

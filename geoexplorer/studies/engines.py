@@ -1,0 +1,254 @@
+"""Who measures the shards: this process, a thread for each of its GPUs, or a Dask cluster.
+
+An engine takes jobs and gives each back with its outcome, in any order; it knows nothing of
+stores. It asks for the next job only when somebody is free, so that little is held at once.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from geoexplorer import jobs
+from geoexplorer.classifier import Classifier
+from geoexplorer.jobs import check_cancelled
+from geoexplorer.studies.computing import Outcome, Request
+
+__all__ = ["DaskEngine", "Engine", "Job", "ThisProcess", "Threads", "engine_for"]
+
+# measure(clf, request) yields outcomes, the last of which is whole
+Measure = Callable[[Classifier, Request], Iterator[Outcome]]
+
+_TRIES = 4  # of one job whose workers are lost
+_WAIT = 0.2  # seconds between two looks at what happens elsewhere
+_AHEAD = 2  # jobs of a worker at once: one that is measured, one that is on its way
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard of one network."""
+
+    network: int
+    shard: int
+    measure: Measure
+    make: Callable[[], Request]  # when it is about to be measured
+
+
+class Engine(Protocol):
+    """Measures jobs."""
+
+    @property
+    def note(self) -> str:
+        """What a person should know of how it went, or nothing."""
+
+    def run(self, tasks: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs with their outcomes, those of one that is under way in between."""
+
+
+def engine_for(networks: Sequence[Classifier], client: Any = None) -> Engine:
+    """The engine for a Dask client, or for what there is on this machine."""
+    if client is not None:
+        return DaskEngine(networks, client)
+    devices = dict.fromkeys(device for clf in networks for device in clf.devices)
+    gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if len(gpus) > 1 and all(device.type == "cuda" for device in devices):
+        return Threads(networks, gpus)
+    return ThisProcess(networks)
+
+
+class ThisProcess:
+    """One shard after the other."""
+
+    note = ""
+
+    def __init__(self, networks: Sequence[Classifier]) -> None:
+        self._networks = networks
+
+    def run(self, tasks: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs in order."""
+        for job in tasks:
+            for outcome in job.measure(self._networks[job.network], job.make()):
+                yield job, outcome
+
+
+class Threads:
+    """One thread a device, each with networks of its own."""
+
+    note = ""
+
+    def __init__(self, networks: Sequence[Classifier], devices: Sequence[torch.device]) -> None:
+        self._networks, self._devices = networks, devices
+
+    def run(self, tasks: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs in the order in which they are done."""
+        waiting = iter(tasks)
+        given: queue.Queue[tuple[Job, Request] | None] = queue.Queue()
+        done: queue.Queue[tuple[Job, Outcome] | BaseException] = queue.Queue()
+        stop = threading.Event()
+        open_jobs = 0
+
+        def work(device: torch.device) -> None:
+            networks = [clf.replica(device) for clf in self._networks]
+            with jobs.cancellable(stop):
+                try:
+                    while (task := given.get()) is not None:
+                        job, request = task
+                        for outcome in job.measure(networks[job.network], request):
+                            done.put((job, outcome))
+                except BaseException as error:  # it is raised where it is waited for
+                    done.put(error)
+
+        threads = [
+            threading.Thread(target=contextvars.copy_context().run, args=(work, device))
+            for device in self._devices
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while True:
+                while open_jobs < _AHEAD * len(threads):
+                    job = next(waiting, None)
+                    if job is None:
+                        break
+                    given.put((job, job.make()))
+                    open_jobs += 1
+                if open_jobs == 0:
+                    return
+                arrived = _next(done)
+                if isinstance(arrived, BaseException):
+                    raise arrived
+                open_jobs -= arrived[1].progress.complete
+                yield arrived
+        finally:
+            stop.set()
+            for _ in threads:
+                given.put(None)
+            for thread in threads:
+                thread.join()
+
+
+def _next(done: queue.Queue[Any]) -> Any:
+    while True:
+        check_cancelled()
+        try:
+            return done.get(timeout=_WAIT)
+        except queue.Empty:
+            continue
+
+
+class DaskEngine:
+    """The workers of a Dask cluster.
+
+    Parameters
+    ----------
+    networks
+        The classifiers; each is sent to every worker once.
+    client
+        A ``distributed.Client``.
+
+    Raises
+    ------
+    TypeError
+        If the client is none.
+    """
+
+    def __init__(self, networks: Sequence[Classifier], client: Any) -> None:
+        if not all(hasattr(client, name) for name in ("submit", "scatter", "scheduler_info")):
+            raise TypeError(
+                f"client must be a dask.distributed.Client or None, got {type(client).__name__}"
+            )
+        self._networks, self._client = networks, client
+        self._sent: dict[int, Any] = {}
+        self._seen: set[str] = set()
+        self._lost: set[str] = set()
+
+    @property
+    def note(self) -> str:
+        """How many workers were lost, whose shards others measured."""
+        count = len(self._lost)
+        if not count:
+            return ""
+        which = "a worker was lost" if count == 1 else f"{count} workers were lost"
+        return f"{which} on the way; what it was measuring was measured again"
+
+    def run(self, tasks: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs in the order in which they are done."""
+        waiting = iter(tasks)
+        running: dict[Any, tuple[Job, Request, int]] = {}
+        try:
+            while True:
+                self._count_workers()
+                while len(running) < _AHEAD * max(1, len(self._workers())):
+                    job = next(waiting, None)
+                    if job is None:
+                        break
+                    request = job.make()
+                    running[self._submitted(job, request)] = (job, request, 1)
+                if not running:
+                    return
+                check_cancelled()
+                for future in _finished(list(running)):
+                    job, request, tries = running.pop(future)
+                    if future.status == "finished":
+                        yield job, future.result()
+                    elif _is_lost(future) and tries < _TRIES:
+                        self._count_workers()
+                        self._sent.pop(job.network, None)  # it may have gone with the worker
+                        running[self._submitted(job, request)] = (job, request, tries + 1)
+                    else:
+                        future.result()  # raises what happened
+                    future.release()
+        finally:
+            self._count_workers()
+            self._client.cancel(list(running))
+
+    def _submitted(self, job: Job, request: Request) -> Any:
+        while not self._workers():  # they are on their way, or restarted
+            check_cancelled()
+            time.sleep(_WAIT)
+        if job.network not in self._sent:
+            self._sent[job.network] = self._client.scatter(
+                self._networks[job.network], broadcast=True, hash=False
+            )
+        return self._client.submit(_last, job.measure, self._sent[job.network], request, pure=False)
+
+    def _workers(self) -> Mapping[str, Any]:
+        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return workers
+
+    def _count_workers(self) -> None:
+        here = set(self._workers())
+        self._lost |= self._seen - here
+        self._seen |= here
+
+
+def _finished(futures: Sequence[Any]) -> Iterable[Any]:
+    """Those that are done, after a while at most."""
+    from distributed import wait
+
+    try:
+        done: set[Any] = wait(  # type: ignore[no-untyped-call]
+            futures, timeout=_WAIT, return_when="FIRST_COMPLETED"
+        ).done
+    except TimeoutError:
+        return ()
+    return done
+
+
+def _is_lost(future: Any) -> bool:
+    """Whether a job ended because of its worker, and not because of what it does."""
+    if future.status in ("cancelled", "lost"):
+        return True
+    error = future.exception()
+    return type(error).__name__ in ("KilledWorker", "FutureCancelledError", "CommClosedError")
+
+
+def _last(measure: Measure, clf: Classifier, request: Request) -> Outcome:
+    return jobs.last(measure(clf, request))
