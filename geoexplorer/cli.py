@@ -1,6 +1,8 @@
-"""The command line: ``geoexplorer lab`` opens the Explorer, ``geoexplorer info`` says what is here.
+"""The command line.
 
-Opening JupyterLab needs none of the compute core, so torch is imported by ``info`` alone.
+``geoexplorer lab`` opens the Explorer, ``geoexplorer figures`` makes the paper's figures, and
+``geoexplorer info`` says what is here. Opening JupyterLab needs none of the compute core, so torch
+is imported by the commands that compute alone.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import geoexplorer
@@ -36,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return lab(
                 notebook=arguments.notebook, port=arguments.port, browser=not arguments.no_browser
             )
+        if arguments.command == "figures":
+            return figures(arguments)
         print("\n".join(info()))
     except CommandError as error:
         print(f"geoexplorer: {error}", file=sys.stderr)
@@ -88,6 +93,26 @@ def lab(*, notebook: Path | None = None, port: int | None = None, browser: bool 
         command.append("--allow-root")  # containers; it listens on the loopback address alone
     with tempfile.TemporaryDirectory(prefix="geoexplorer-") as folder:
         return _serve(command, kernel_environment(Path(folder)), notebook)
+
+
+def figures(arguments: argparse.Namespace) -> int:
+    """Make the paper's figures in a folder, and return the exit status."""
+    from geoexplorer.paper.making import make_figures
+    from geoexplorer.paper.request import Request
+
+    try:
+        request = Request(
+            out=arguments.out,
+            networks=_listed(arguments.networks),
+            images=arguments.images,
+            full=arguments.full,
+            seed=arguments.seed,
+            only=_listed(arguments.only),
+            formats=_listed(arguments.formats),
+        )
+    except (OSError, TypeError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    return make_figures(request)
 
 
 def info() -> Iterator[str]:
@@ -170,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"geoexplorer {geoexplorer.__version__}"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="lab | info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="lab | figures | info")
     opened = commands.add_parser(
         "lab",
         help="open the Explorer in JupyterLab",
@@ -179,8 +204,54 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument("--no-browser", action="store_true", help="only print the address")
     opened.add_argument("--port", type=_port, metavar="N", help="port to listen on")
     opened.add_argument("--notebook", type=Path, metavar="FILE", help="open this notebook instead")
+    _add_figures(commands)
     commands.add_parser("info", help="print versions, devices and bundled networks")
     return parser
+
+
+def _add_figures(commands: Any) -> None:
+    made = commands.add_parser(
+        "figures",
+        help="make the paper's figures, and a page that says what was found",
+        description="Make the paper's whole set of figures, and index.html, which says beside each "
+        "what the paper reported and what was found here. What is finished is kept: the same "
+        "command goes on where it was stopped.",
+    )
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    made.add_argument(
+        "--networks",
+        action="append",
+        metavar="NAMES",
+        help="bundled or torchvision networks, or .safetensors files, separated by commas "
+        "(by default bundled ones that suit each figure; with --full all bundled ones)",
+    )
+    made.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="images, for networks that are not bundled"
+    )
+    made.add_argument(
+        "--full",
+        action="store_true",
+        help="hundreds of images, all bundled networks; this takes long, and says how long",
+    )
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, 0 by default")
+    made.add_argument(
+        "--only",
+        action="append",
+        metavar="NAMES",
+        help="make these figures alone: sections, path, convex, profiles, shared, shares, noise, "
+        "detection",
+    )
+    made.add_argument(
+        "--formats",
+        action="append",
+        metavar="NAMES",
+        help="html,svg,png (all by default)",
+    )
+
+
+def _listed(values: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of an option that may be repeated and holds names separated by commas."""
+    return tuple(name.strip() for value in values or () for name in value.split(","))
 
 
 def _port(text: str) -> int:

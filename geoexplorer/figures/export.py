@@ -6,10 +6,14 @@ import importlib.util
 import io
 import math
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io
 from PIL import Image
 
 from geoexplorer.figures.drawing import draw
@@ -17,7 +21,7 @@ from geoexplorer.figures.printing import pdf_page
 from geoexplorer.figures.theme import pixels
 from geoexplorer.results import Result
 
-__all__ = ["MissingProgramError", "save"]
+__all__ = ["MissingProgramError", "one_chrome", "save"]
 
 _FORMATS = (".html", ".svg", ".png", ".pdf")
 _PER_INCH = {"px": 96.0, "pt": 72.0, "mm": 25.4, "cm": 2.54, "in": 1.0}
@@ -37,7 +41,7 @@ def save(
     height: float | str | None = None,
     font_size: float | None = None,
     scale: float | None = None,
-    offline: bool = True,
+    offline: bool | str = True,
     **options: Any,
 ) -> Path:
     """Write a figure to a file; the ending says which kind.
@@ -61,7 +65,7 @@ def save(
         PNG only: image pixels to a CSS pixel. By default 300 dots an inch.
     offline
         HTML only: whether plotly's JavaScript is part of the file (5 MB), so that it opens
-        without a network.
+        without a network; ``"beside"`` puts it into the same folder, once for all files there.
     options
         Of :func:`~geoexplorer.figures.draw`, where a result is given.
 
@@ -91,6 +95,8 @@ def save(
         raise ValueError(f"path must end in one of {', '.join(_FORMATS)}, got {str(path)!r}")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be a positive number, got {scale!r}")
+    if not isinstance(offline, bool) and offline != "beside":
+        raise ValueError(f"offline must be True, False or 'beside', got {offline!r}")
     size = {
         name: _css_pixels(value, name)
         for name, value in (("width", width), ("height", height))
@@ -109,7 +115,7 @@ def save(
     if ending == ".html":
         drawn.write_html(
             path,
-            include_plotlyjs=True if offline else "cdn",
+            include_plotlyjs={True: True, False: "cdn", "beside": "directory"}[offline],
             config={"displaylogo": False, "scrollZoom": True},
         )
     elif ending == ".png":
@@ -119,6 +125,35 @@ def save(
         svg = _with_physical_size(_rendered(drawn, "svg", 1, ending))
         path.write_bytes(svg if ending == ".svg" else pdf_page(svg))
     return path
+
+
+@contextmanager
+def one_chrome() -> Iterator[None]:
+    """Keep one Chrome open for all that is saved inside the block.
+
+    Starting one takes seconds, drawing with it much less. Where kaleido keeps one already, that
+    one serves, and stays.
+
+    Raises
+    ------
+    RuntimeError
+        If kaleido or Chrome is missing; the message says what to install.
+    """
+    # Kaleido's own server would wait for ever for a Chrome that is not there.
+    _rendered(go.Figure(), "svg", 1, ".svg or .png")
+    import kaleido
+
+    kept = kaleido._global_server.is_running()
+    if not kept:
+        kaleido.start_sync_server(headers=dict(plotly.io.defaults.headers or {}) or None)
+    try:
+        with warnings.catch_warnings():
+            # Plotly gives its headers with every figure, though they were given at the start.
+            warnings.filterwarnings("ignore", message="The kopts argument is ignored")
+            yield
+    finally:
+        if not kept:
+            kaleido.stop_sync_server()
 
 
 def _css_pixels(length: float | str, name: str) -> float:
