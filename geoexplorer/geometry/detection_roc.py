@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection, detect_steps
-from geoexplorer.geometry.measurement import require_points
+from geoexplorer.geometry.measurement import require_points, require_step
+from geoexplorer.geometry.operators import default_step
 from geoexplorer.jobs import Progress
 from geoexplorer.proportions import threshold_at, wilson
 from geoexplorer.results import Recorder, Result
@@ -29,6 +31,8 @@ _SCALES = (1.02, 2.0, 5.0)
 _RESAMPLES = 1000
 _COVERED = 0.95
 _COLUMNS = 512  # of pairs compared at once
+# Images that are scored at all scales before the next ones: what is known is known at all of them.
+_TOGETHER = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +101,19 @@ class DetectionROC(Result):
         return above.double().mean(1)  # NaN of none
 
     def curve(self, index: int, score: str = "curvature") -> tuple[Tensor, Tensor]:
-        """False and true positive rates ``(p,)`` of one scale, ascending from 0 to 1."""
+        """False and true positive rates ``(p,)`` of one scale, ascending from 0 to 1.
+
+        Of the images that have all scores; a single NaN each where there is none yet.
+        """
         natural, perturbed = self._scores(score)
         row = perturbed[index]
+        if len(natural) == 0:
+            unknown = torch.full((1,), torch.nan, dtype=torch.float64)
+            return unknown, unknown.clone()
         levels = np.unique(np.concatenate([natural, row]))[::-1]
         false = [0.0, *((natural >= level).mean() for level in levels)]
         true = [0.0, *((row >= level).mean() for level in levels)]
-        return torch.tensor(false), torch.tensor(true)
+        return torch.tensor(false, dtype=torch.float64), torch.tensor(true, dtype=torch.float64)
 
     def recovery(self, by: str = "curvature") -> Tensor:
         """Share ``(a,)`` of changed labels that come back, by "curvature" or by "runner-up"."""
@@ -140,6 +150,7 @@ def detection_roc(
     classes: int | None = None,
     false_positive_rate: float = 0.05,
     seed: int = 0,
+    natural: Detection | None = None,
 ) -> DetectionROC:
     """Score natural images and the same ones perturbed by α r, and compare.
 
@@ -159,6 +170,10 @@ def detection_roc(
         Share of natural images that the threshold may call perturbed.
     seed
         For the probes, and for the images drawn again for the intervals.
+    natural
+        What :func:`geoexplorer.detect` says with the same ``probes``, ``step``, ``classes`` and
+        ``seed`` of ``points.images``, if that is known already: they are not scored again then,
+        and what that took is no part of the ``cost``.
 
     Returns
     -------
@@ -192,7 +207,7 @@ def detection_roc(
     return jobs.last(
         detection_roc_steps(
             clf, points, scales, probes=probes, step=step, classes=classes,
-            false_positive_rate=false_positive_rate, seed=seed,
+            false_positive_rate=false_positive_rate, seed=seed, natural=natural,
         )
     )  # fmt: skip
 
@@ -207,62 +222,59 @@ def detection_roc_steps(
     classes: int | None = None,
     false_positive_rate: float = 0.05,
     seed: int = 0,
+    natural: Detection | None = None,
 ) -> Iterator[DetectionROC]:
     """Like :func:`detection_roc`, yielding the images scored so far; NaN is not known yet."""
     require_points(clf, points, "points")
     alphas = require_numbers("scales", scales, positive=True)
     rate, seed = require_share("false_positive_rate", false_positive_rate), require_seed(seed)
-    require_whole("probes", probes, 1)
-    reached = points[points.converged]
+    probes = require_whole("probes", probes, 1)
+    step = default_step(clf) if step is None else require_step(step, clf=clf)
+    options: dict[str, Any] = {"probes": probes, "step": step, "classes": classes, "seed": seed}
+    effort = str(points.provenance.options.get("effort", ""))
     recorder = Recorder(
-        clf, "detection_roc", scales=alphas, probes=probes, step=step, classes=classes,
-        false_positive_rate=rate, seed=seed, points=points.provenance.options.get("effort"),
-    )  # fmt: skip
-    batches = [reached.images, *(reached.images + a * reached.perturbations for a in alphas)]
-    first = detect_steps(clf, batches[0], probes, step, classes=classes, seed=seed)
+        clf, "detection_roc", scales=alphas, false_positive_rate=rate, points=effort, **options
+    )
+    reached = points[points.converged]
+    found = _Found(clf, reached, alphas)
+    if natural is not None:
+        _require_same(clf, points, natural, options)
+        found.take(0, slice(None), natural[points.converged])
+
+    def scores(row: int, part: slice) -> Iterator[Detection]:
+        scale = alphas[row - 1] if row else 0.0
+        images = reached.images[part]
+        if row:
+            images = images + scale * reached.perturbations[part]
+        return detect_steps(clf, images, **options)
+
+    rows = range(0 if natural is None else 1, len(alphas) + 1)
+    parts = [(row, part) for part in slices(len(reached), _TOGETHER) for row in rows]
+    searches = [scores(*parts[0])]  # checks the options now
 
     def steps() -> Iterator[DetectionROC]:
-        verdicts: list[Detection] = []
-        for index, batch in enumerate(batches):
-            parts = (
-                first
-                if index == 0
-                else detect_steps(clf, batch, probes, step, classes=classes, seed=seed)
-            )
-            done: Detection | None = None
-            for done in parts:
-                fraction = (index + done.progress.fraction) / len(batches)
+        done = 0
+        for row, part in parts:
+            size = part.stop - part.start
+            for verdict in searches.pop() if searches else scores(row, part):
+                found.take(row, part, verdict)
+                fraction = (done + size * verdict.progress.fraction) / (len(rows) * len(reached))
                 if fraction < 1.0:
-                    message = f"scores, {index} of {len(batches)} sets of images"
-                    yield result([*verdicts, done], Progress(fraction, message))
-            assert done is not None  # there is at least one step
-            verdicts.append(done)
-        yield result(verdicts, Progress())
+                    message = f"scores, {part.start} of {len(reached)} images"
+                    yield result(Progress(fraction, message))
+            done += size
+        yield result(Progress())
 
-    def result(verdicts: Sequence[Detection], progress: Progress) -> DetectionROC:
-        n, count = len(reached), len(alphas)
-        natural = verdicts[0]
-        perturbed = torch.full((count, 2, n), torch.nan, dtype=natural.score.dtype)
-        changed = torch.zeros(count, n, dtype=torch.bool)
-        recovered, runner_up = changed.clone(), changed.clone()
-        for row, verdict in enumerate(verdicts[1:]):
-            perturbed[row] = _both(verdict)
-            changed[row] = (verdict.labels != reached.own) & (verdict.labels >= 0)
-            recovered[row] = verdict.recovered == reached.own
-            runner_up[row] = verdict.runner_up == reached.own
+    def result(progress: Progress) -> DetectionROC:
         return DetectionROC(
             scales=alphas,
-            natural=_both(natural),
-            perturbed=perturbed,
-            changed=changed,
-            recovered=recovered,
-            runner_up=runner_up,
+            **found.tensors(),
             own=reached.own.clone(),
             distances=reached.distances.clone(),
             false_positive_rate=rate,
-            perturbation=str(points.provenance.options.get("effort", "")),
-            probes=natural.probes,
-            step=natural.step,
+            perturbation=effort,
+            probes=probes,
+            step=step,
             seed=seed,
             class_names=clf.class_names,
             provenance=recorder.provenance(),
@@ -272,9 +284,59 @@ def detection_roc_steps(
     return recorder.watch(steps())
 
 
-def _both(verdict: Detection) -> Tensor:
-    """The scores ``(2, n)``, in the order of ``SCORES``."""
-    return torch.stack([verdict.score, -verdict.margin])
+class _Found:
+    """What is known so far, on the CPU; row 0 is the natural images, the others the scales."""
+
+    def __init__(self, clf: Classifier, reached: BoundaryPoints, alphas: Sequence[float]) -> None:
+        self._own = reached.own
+        rows, n = len(alphas) + 1, len(reached)
+        self._scores = torch.full((rows, 2, n), torch.nan, dtype=clf.dtype)
+        self._changed = torch.zeros(rows, n, dtype=torch.bool)
+        self._recovered, self._runner_up = self._changed.clone(), self._changed.clone()
+
+    def take(self, row: int, part: slice, verdict: Detection) -> None:
+        own = self._own[part]
+        self._scores[row, :, part] = torch.stack([verdict.score, -verdict.margin])
+        self._changed[row, part] = (verdict.labels != own) & (verdict.labels >= 0)
+        self._recovered[row, part] = verdict.recovered == own
+        self._runner_up[row, part] = verdict.runner_up == own
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Fields of the result."""
+        return {
+            "natural": self._scores[0].clone(),
+            "perturbed": self._scores[1:].clone(),
+            "changed": self._changed[1:].clone(),
+            "recovered": self._recovered[1:].clone(),
+            "runner_up": self._runner_up[1:].clone(),
+        }
+
+
+def _require_same(
+    clf: Classifier, points: BoundaryPoints, natural: Any, options: Mapping[str, Any]
+) -> None:
+    """Refuse what is not the final verdict on the images of the points, found with the options."""
+    accepted = "natural must be what detect says of points.images"
+    if not isinstance(natural, Detection):
+        raise TypeError(f"{accepted}, a Detection, or None, got {type(natural).__name__}")
+    if len(natural) != len(points):
+        raise ValueError(f"{accepted}: one row for each of {len(points)}, got {len(natural)}")
+    if not natural.progress.complete:
+        raise ValueError(f"{accepted}, all of them, got a result that is not complete")
+    provenance = natural.provenance
+    if provenance.fingerprint not in ("", clf.fingerprint):
+        raise ValueError(
+            f"{accepted} with clf, got one by another network, {provenance.network or 'unnamed'!r}"
+        )
+    made = {**provenance.options, "probes": natural.probes, "step": natural.step}
+    for name, value in options.items():
+        if name in made and made[name] != value:
+            raise ValueError(f"{accepted} with {name}={value!r}, got one with {made[name]!r}")
+    if not torch.equal(natural.labels, points.own):
+        raise ValueError(
+            f"{accepted}, got one of images that are called by other classes: "
+            f"{int((natural.labels != points.own).sum())} of {len(points)} differ"
+        )
 
 
 def _area(natural: NDArray[np.float64], perturbed: NDArray[np.float64]) -> float:

@@ -157,28 +157,32 @@ def roc_steps(
     count: int,
     show: Callable[[DetectionROC], None],
     *,
+    natural: Detection,
     seconds: float,
 ) -> Generator[Delivery, None, DetectionROC]:
-    """The first images of the set against the same ones perturbed."""
+    """The first images of the set against the same ones perturbed.
+
+    ``natural`` is what :func:`natural_steps` gives of them, which are not scored again.
+    """
     clf = view.clf
     count = images_averaged(session, view, count)
     measure = Measure(point=probing.point)
     what = f"ROC over {count} images"
     key = ("detection roc", view.subject.key, count, probing)
     if session.results.get(key) is None:
-        each = (1 + _SCALES) * seconds + _SEARCH * view.subject.seconds
+        each = _SCALES * seconds + _SEARCH * view.subject.seconds
         yield from announced(session, what, count * each)
     points = yield from points_of_many_steps(session, view.subject, measure, count)
 
     def measured(part: Tensor) -> Iterator[DetectionROC]:
-        return detection_roc_steps(clf, points[part], **probing.options())
+        return detection_roc_steps(clf, points[part], **probing.options(), natural=natural[part])
 
     parts = points.converged.nonzero()[:, 0].split(_together(clf))
     return (
         yield from in_parts(
             session, key, what, parts, measured,
             lambda known, new: joined(known, new, -1), show,
-            known=lambda found: len(found.own), seconds=(1 + _SCALES) * seconds,
+            known=lambda found: len(found.own), seconds=_SCALES * seconds,
         )
     )  # fmt: skip
 

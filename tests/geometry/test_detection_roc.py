@@ -11,8 +11,11 @@ from sklearn.metrics import roc_auc_score, roc_curve
 import geoexplorer as gx
 from geoexplorer.geometry.detection import detect
 from geoexplorer.geometry.detection_roc import DetectionROC, detection_roc, detection_roc_steps
+from geoexplorer.jobs import Progress
 from tests.geometry.test_detection import TwoBalls, classifier, random_images, smooth_network
-from tests.steps import assert_cancellable, assert_round_trip, assert_steps
+from tests.steps import assert_cancellable, assert_round_trip, assert_same, assert_steps
+
+OPTIONS = {"probes": 5, "step": 0.1, "seed": 2}
 
 
 def made(natural, perturbed, changed=None, recovered=None, seed=0):
@@ -53,6 +56,35 @@ def test_areas_and_curves_are_those_of_scikit_learn(decimals):
         expected = roc_curve(truth, both, drop_intermediate=False)
         assert np.allclose(false, expected[0])
         assert np.allclose(true, expected[1])
+
+
+@pytest.mark.parametrize("score", ["curvature", "margin"])
+def test_scores_of_one_distribution_are_not_told_apart(score):
+    """The area is one half, and its interval covers that 95 times in 100."""
+    areas, covered = [], 0
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        found = made(generator.normal(size=100), generator.normal(size=(1, 100)), seed=seed)
+        low, high = (float(end) for end in found.auc_interval(score))
+        covered += low <= 0.5 <= high
+        areas.append(float(found.auc(score)))
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.015)
+    assert np.max(np.abs(np.array(areas) - 0.5)) <= 0.17  # a deviation is 0.041
+    assert covered >= 88
+
+
+def test_equal_scores_are_a_half_and_separated_ones_all_or_nothing():
+    natural = np.random.default_rng(0).normal(size=50)
+    same, above = made(natural, natural[None]), made(natural, natural[None] + 10)
+    assert float(same.auc()) == 0.5
+    low, high = (float(end) for end in same.auc_interval())
+    assert low <= 0.5 <= high
+    for found, area in ((above, 1.0), (made(natural, natural[None] - 10), 0.0)):
+        assert found.auc().tolist() == [area]
+        assert [end.tolist() for end in found.auc_interval()] == [[area], [area]]
+        assert found.auc("margin").tolist() == [1.0 - area]
+    false, true = above.curve(0)
+    assert float(true[false == 0].max()) == 1.0
 
 
 def test_intervals_cover_and_shrink():
@@ -111,6 +143,8 @@ def test_nothing_is_known_yet():
     assert all(end.isnan().all() for end in found.auc_interval())
     assert math.isnan(found.threshold())
     assert found.detected().isnan().all()
+    for rates in found.curve(1):
+        assert rates.tolist() == pytest.approx([math.nan], nan_ok=True)
 
 
 def test_a_ball_betrays_every_image():
@@ -165,6 +199,96 @@ def test_steps_and_saving(points, tmp_path):
     loaded = assert_round_trip(found, tmp_path / "roc.npz")
     assert loaded.auc().tolist() == found.auc().tolist()
     assert_cancellable(clf, lambda: detection_roc(clf, b, [1.02], probes=3), after=4)
+
+
+def test_an_unfinished_result_has_the_curves_of_the_images_known():
+    clf = classifier(smooth_network())
+    b = gx.nearest_boundary(clf, random_images(150))
+    assert int(b.converged.sum()) > 128
+    whole = detection_roc(clf, b, probes=3)
+    known = []
+    for found in detection_roc_steps(clf, b, probes=3):
+        scored = found.natural[0].isfinite() & found.perturbed[:, 0].isfinite().all(0)
+        known.append(int(scored.sum()))
+        for row in range(3):
+            false, true = found.curve(row)
+            if not known[-1]:
+                assert false.isnan().all()
+                assert true.isnan().all()
+                continue
+            natural, perturbed = whole.natural[0][scored], whole.perturbed[row, 0][scored]
+            assert (false[-1], true[-1]) == (1, 1)
+            expected = (perturbed[:, None] > natural).double().mean()
+            assert float(found.auc()[row]) == pytest.approx(float(expected))
+            assert float(torch.trapezoid(true, false)) == pytest.approx(float(expected))
+    assert known == sorted(known)
+    assert len(set(known)) >= 3
+
+
+class TestNaturalImagesThatWereScored:
+    def test_it_is_the_same_and_costs_as_much_less(self, points):
+        clf, b = points
+        natural = detect(clf, b.images, **OPTIONS)
+        plain = detection_roc(clf, b, **OPTIONS)
+        found = detection_roc(clf, b, **OPTIONS, natural=natural)
+        assert_same(found, plain)
+        scored = detect(clf, b[b.converged].images, **OPTIONS).cost
+        assert plain.cost.forwards == found.cost.forwards + scored.forwards
+        assert plain.cost.gradients == found.cost.gradients + scored.gradients
+        parts = detection_roc_steps(clf, b, **OPTIONS, natural=natural)
+        assert len(assert_steps(parts, found)) > 1
+
+    def test_by_default_options_and_after_loading(self, points, tmp_path):
+        clf, b = points
+        natural = detect(clf, b.images).judged(0.3)
+        natural.save(tmp_path / "natural.npz")
+        loaded = type(natural).load(tmp_path / "natural.npz")
+        assert_same(detection_roc(clf, b, [2.0], natural=loaded), detection_roc(clf, b, [2.0]))
+
+    def test_points_that_were_not_reached_are_left_out(self, points):
+        clf, b = points
+        converged = b.converged.clone()
+        converged[3] = False
+        holed = dataclasses.replace(b, converged=converged)
+        natural = detect(clf, b.images, **OPTIONS)
+        found = detection_roc(clf, holed, natural=natural, **OPTIONS)
+        assert torch.equal(found.natural[0], natural.score[converged])
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda clf, b: b, "a Detection, or None, got BoundaryPoints"),
+            (lambda clf, b: detect(clf, b.images[1:], 5, 0.1, seed=2), "one row for each of 30"),
+            (lambda clf, b: detect(clf, b.images, 6, 0.1, seed=2), "probes=5, got one with 6"),
+            (lambda clf, b: detect(clf, b.images, 5, 0.2, seed=2), "step=0.1, got one with 0.2"),
+            (lambda clf, b: detect(clf, b.images, 5, 0.1, seed=3), "seed=2, got one with 3"),
+            (
+                lambda clf, b: detect(clf, b.images, 5, 0.1, classes=1, seed=2),
+                "classes=None, got one with 1",
+            ),
+            (
+                lambda clf, b: detect(clf, b.points + b.perturbations, 5, 0.1, seed=2),
+                "called by other classes",
+            ),
+            (
+                lambda clf, b: detect(classifier(smooth_network(seed=1)), b.images, 5, 0.1, seed=2),
+                "another network",
+            ),
+            (
+                lambda clf, b: dataclasses.replace(
+                    detect(clf, b.images, 5, 0.1, seed=2), progress=Progress(0.5, "half")
+                ),
+                "not complete",
+            ),
+        ],
+    )
+    def test_others_are_refused(self, points, change, said):
+        clf, b = points
+        natural = change(clf, b)
+        before = clf.cost
+        with pytest.raises((TypeError, ValueError), match=f"^natural must be .*{said}"):
+            detection_roc_steps(clf, b, **OPTIONS, natural=natural)
+        assert clf.cost == before
 
 
 @pytest.mark.parametrize(

@@ -138,23 +138,30 @@ class DetectionPanel(FigurePanel[Shown]):
         def seen(**known: Result) -> None:
             nonlocal shown
             shown = dataclasses.replace(shown, **known)  # type: ignore[arg-type]
-            self._show(shown)
+            if shown.result is not None:
+                self._show(shown)
+
+        def scored(seconds: float) -> Generator[Delivery, None, Detection]:
+            natural = yield from natural_steps(
+                session, view, probing, count, lambda natural: seen(natural=natural),
+                seconds=seconds,
+            )  # fmt: skip
+            yield partial(seen, natural=natural)
+            return natural
 
         seconds = seconds_an_image(view.subject, probing)
         if show in OVER_IMAGES:
+            natural = yield from scored(seconds)
             roc = yield from roc_steps(
-                session, view, probing, count, lambda roc: seen(roc=roc), seconds=seconds
-            )
+                session, view, probing, count, lambda roc: seen(roc=roc), natural=natural,
+                seconds=seconds,
+            )  # fmt: skip
             yield partial(seen, roc=roc)
         along = yield from along_steps(
             session, view, points, probing, lambda along: seen(along=along)
         )
         yield partial(seen, along=along)
-        seconds = along.provenance.seconds / len(along)
-        natural = yield from natural_steps(
-            session, view, probing, count, lambda natural: seen(natural=natural), seconds=seconds
-        )
-        yield partial(seen, natural=natural)
+        yield from scored(along.provenance.seconds / len(along))
 
     def result(self) -> Result:
         """What is drawn."""
