@@ -193,6 +193,7 @@ class Canvas:
         wide = width - left - right
         if plot_height is None:
             plot_height = min(max(_SHAPE * wide, _LOWEST * font), _HIGHEST * font)
+        plot_height = max(plot_height, _LEAST_PLOT[1])
         whole = math.ceil(top + plot_height + bottom) if height is None else height
         if wide < _LEAST_PLOT[0] or whole - top - bottom < _LEAST_PLOT[1]:
             raise ValueError(

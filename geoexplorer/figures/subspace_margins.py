@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from geoexplorer.figures.bars import ROW, row_names, rows_axis, whiskers
+from geoexplorer.figures.bars import MOST_ROWS, ROW, rows_axis, whiskers
 from geoexplorer.figures.chart import (
+    DEFAULT_WIDTH,
     Axis,
     Canvas,
     Curve,
@@ -21,7 +22,7 @@ from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.result_words import counted, progress_words, title_of
 from geoexplorer.figures.series import series_colour
 from geoexplorer.figures.shown import figure_of
-from geoexplorer.figures.text import number, text_width
+from geoexplorer.figures.text import cut, number, text_width
 from geoexplorer.figures.theme import pixels
 from geoexplorer.geometry.subspace_margins import SubspaceMargins
 
@@ -48,6 +49,8 @@ def subspace_margins_layers(
 ) -> Layers:
     """Draw the median distance to the boundary in each subspace.
 
+    Beside its name stands its dimension: only distances in subspaces of one dimension compare.
+
     Parameters
     ----------
     found
@@ -70,7 +73,7 @@ def subspace_margins_layers(
         raise ValueError(f"axis must be 'linear', 'log' or None, got {axis!r}")
     check_sizes(width, height, font_size)
     font = pixels(font_size)
-    names = row_names(found.names, width, font, _NAMES)
+    names, brackets = _labels(found, _NAMES * (DEFAULT_WIDTH if width is None else width), font)
     count = len(names)
     median, low, high = (_quantile(found, q)[:count] for q in (0.5, *band))
     shown = np.concatenate([median, low, high])
@@ -84,6 +87,8 @@ def subspace_margins_layers(
     reading = [f"dot: median over the images, line: {shares} % of them"] if n > 1 else []
     if bool((found.reached[:count] < 1).any()):
         reading.append("a boundary that was not reached counts as infinitely far")
+    if brackets:
+        reading.append("in brackets: the dimension")
     if count < len(found.names):
         reading.append(f"{count} of {len(found.names)} subspaces")
     reading.append("upper bounds of the true distances")
@@ -137,6 +142,19 @@ def subspace_margins_layers(
 
 
 subspace_margins_figure = figure_of(subspace_margins_layers)
+
+
+def _labels(found: SubspaceMargins, room: float, font: float) -> tuple[list[str], bool]:
+    """Names with dimensions for the rows, and whether these stand in brackets, for want of room."""
+    rows = list(zip(found.names, found.dimensions, strict=True))[:MOST_ROWS]
+    said = [f", {m} dimension{'s' * (m != 1)}" for _, m in rows]
+    names = [name.removesuffix(end) for (name, _), end in zip(rows, said, strict=True)]
+    brackets = any(
+        text_width(name + end, font) > room for name, end in zip(names, said, strict=True)
+    )
+    ends = [f" ({m})" for _, m in rows] if brackets else said
+    shown = zip(names, ends, strict=True)
+    return [cut(name, room - text_width(end, font), font) + end for name, end in shown], brackets
 
 
 def _quantile(found: SubspaceMargins, q: float) -> np.ndarray:

@@ -17,7 +17,7 @@ def test_medians_and_lines():
     lines = np.asarray(trace(figure, "curve 0").x, dtype=float).reshape(-1, 3)
     np.testing.assert_allclose(lines[:, 0], result.quantile(0.25), rtol=1e-6)
     np.testing.assert_allclose(lines[:, 1], result.quantile(0.75), rtol=1e-6)
-    assert list(figure.layout.yaxis.ticktext) == list(SUBSPACES)
+    assert list(figure.layout.yaxis.ticktext) == [*SUBSPACES[:2], f"{SUBSPACES[2]}, 10 dimensions"]
     assert figure.layout.xaxis.type == "linear"
     assert "20 images" in heading(figure)
     assert "line: 25 to 75 % of them" in caption(figure)
@@ -59,6 +59,19 @@ def test_one_image_nothing_reached_and_nothing_known():
     assert "not final (half done)" in heading(coming)
 
 
+def test_every_label_says_the_dimension():
+    result = margins(["DCT 0 to 1", "DCT 2"], dimensions=(4, 1))
+    figure = result.figure()
+    assert list(figure.layout.yaxis.ticktext) == ["DCT 0 to 1, 4 dimensions", "DCT 2, 1 dimension"]
+    assert "brackets" not in caption(figure)
+    long = [f"directions <of> the {kind} subspace" for kind in ("first", "second")]
+    narrow = margins(long, dimensions=(192, 10)).figure(width=321, font_size=8)
+    for text, m in zip(narrow.layout.yaxis.ticktext, (192, 10), strict=True):
+        assert text.startswith("directions")
+        assert text.strip().endswith(f"… ({m})")
+    assert "in brackets: the dimension" in caption(narrow)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_many_subspaces_in_a_narrow_column(theme):
     figure = margins([f"subspace with a long name {n}" for n in range(30)]).figure(
@@ -66,6 +79,11 @@ def test_many_subspaces_in_a_narrow_column(theme):
     )
     assert len(figure.layout.yaxis.ticktext) == 24
     assert "24 of 30 subspaces" in caption(figure)
+
+
+def test_one_subspace_in_small_letters():
+    """The height that is chosen is enough for the plot."""
+    assert margins(["curved, 10 dimensions"]).figure(font_size=6).layout.height >= 60
 
 
 @pytest.mark.parametrize("options", [{"axis": "symlog"}, {"band": (0.5,)}, {"theme": "x"}])
