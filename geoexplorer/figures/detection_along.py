@@ -39,6 +39,7 @@ _NAMED = 5  # classes with a term of their own
 _NAMES = 0.5  # of the width, at most
 _RIBBON = 1.5  # lines of text that a ribbon is high
 _FINE = 400  # places at which a curve is looked for below a text
+_ROUNDING = 1e-6  # of a stop
 _ROOM = 2 * " "  # beside each name in the key
 _TITLES = ("<i>t</i> of <i>x</i> + <i>t r</i> · 0 is the image, 1 its boundary point",
            "<i>t</i> · 0: image, 1: boundary", "<i>t</i>")  # fmt: skip
@@ -221,9 +222,10 @@ def _drawn(
     bottom = low - 2 * _RIBBON * line
     across = _across(stops)
     unit = (across[1] - across[0]) / canvas.wide
+    between, middle = _changes(along), low - _RIBBON * line
     ribbons = [
-        Ribbon.of("called", stops, along.labels.numpy(), low - _RIBBON * line, low),
-        Ribbon.of("recovered", stops, along.recovered.numpy(), bottom, low - _RIBBON * line),
+        Ribbon.of("called", stops, along.labels.numpy(), middle, low, between=between),
+        Ribbon.of("recovered", stops, along.recovered.numpy(), bottom, middle, between=between),
     ]
     changes = ribbons[0].changes
     nan = np.full(len(changes), math.nan)
@@ -247,6 +249,18 @@ def _drawn(
 def _across(stops: np.ndarray) -> tuple[float, float]:
     low, high = float(stops.min()), float(stops.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _changes(along: DetectionAlong) -> np.ndarray:
+    """Where the class changes between each two stops, if it does.
+
+    That of the image changes at t = 1, the boundary point, where that lies between two stops;
+    about other changes nothing is known, and halfway is as good as any place.
+    """
+    stops, labels = along.stops.double().numpy(), along.labels.numpy()
+    leaves = (labels[:-1] == along.own) & (labels[1:] != along.own) & (labels[1:] >= 0)
+    around = (stops[:-1] <= 1 + _ROUNDING) & (stops[1:] >= 1 - _ROUNDING)
+    return np.where(leaves & around, 1.0, (stops[1:] + stops[:-1]) / 2)
 
 
 def _window(values: Sequence[np.ndarray], canvas: Canvas) -> tuple[float, float]:

@@ -27,14 +27,21 @@ class Ribbon:
     top: float
 
     @staticmethod
-    def of(name: str, places: np.ndarray, labels: np.ndarray, bottom: float, top: float) -> Ribbon:
+    def of(
+        name: str,
+        places: np.ndarray,
+        labels: np.ndarray,
+        bottom: float,
+        top: float,
+        *,
+        between: np.ndarray,
+    ) -> Ribbon:
         """From classes at ascending places; a class below 0 is not known.
 
-        A piece ends halfway to the next place.
+        ``between`` each two of them is the place where one piece ends and the next begins.
         """
-        middles = (places[1:] + places[:-1]) / 2
-        starts = np.concatenate([places[:1], middles])
-        ends = np.concatenate([middles, places[-1:]])
+        starts = np.concatenate([places[:1], between])
+        ends = np.concatenate([between, places[-1:]])
         pieces: list[tuple[float, float, int]] = []
         for start, end, label in zip(starts.tolist(), ends.tolist(), labels.tolist(), strict=True):
             if pieces and pieces[-1][2] == label and pieces[-1][1] == start:

@@ -62,15 +62,44 @@ def test_a_band_of_one_standard_error():
 
 def test_where_the_class_changes():
     figure = along().figure()
-    assert list(trace(figure, "bound 1").x[:2]) == [pytest.approx(0.95)] * 2
+    assert list(trace(figure, "bound 1").x[:2]) == [1.0, 1.0]
     found = areas(figure)
-    assert found[class_colour(0)] == [(0, pytest.approx(0.95))]
-    assert found[class_colour(1)] == [(pytest.approx(0.95), 3)]
+    assert found[class_colour(0)] == [(0, 1)]
+    assert found[class_colour(1)] == [(1, 3)]
     assert found[class_colour(9)] == [(0, 3)]  # recovered
     texts = trace(figure, "labels").text
     assert "called: digit 0" in texts
     assert "recovered: digit 9" in texts
     assert "own: digit 0, other: digit 1" in heading(figure)
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ([(11, 1)], [1.0]),  # the boundary point itself is still called own
+        ([(10, 1), (20, 2)], [1.0, 1.95]),  # of what comes later no more is known
+        ([(5, 1), (6, 0), (10, 1)], [0.45, 0.55, 1.0]),
+        ([(15, 1)], [1.45]),  # the class changes elsewhere
+    ],
+)
+def test_the_class_changes_at_the_boundary_point(changes, places):
+    labels = torch.zeros(31, dtype=torch.int64)
+    for start, label in changes:
+        labels[start:] = label
+    for view in ("score", "terms"):
+        figure = along(labels=labels).figure(view=view)
+        lines = next(
+            item for item in figure.data
+            if item.name and item.name.startswith("bound") and len(item.x) == 3 * len(places)
+            and item.x[0] == item.x[1]
+        )  # fmt: skip
+        assert list(lines.x[::3]) == pytest.approx(places)
+
+
+def test_stops_on_both_sides_of_the_boundary_far_apart():
+    result = along()[[0, 5, 20, 30]]
+    found = areas(result.figure())
+    assert found[class_colour(0)] == [(0, 1)]
 
 
 def test_all_is_in_the_window():
