@@ -107,9 +107,12 @@ class _Shard:
         self.spent: dict[str, Spent] = {}
         self.columns: dict[str, Any] = {}
         self.of_network: dict[str, Any] = {}
+        self.stages = 1  # of about equal length, as far as is known
         self.measured = 0
+        self.fraction = 0.0
 
     def steps(self) -> Iterator[Outcome]:
+        self.stages = max(1, len(self.request.quantities))
         batch = self._readable()
         for quantity in self.request.quantities:
             batch = yield from self._quantity(quantity, batch)
@@ -117,6 +120,7 @@ class _Shard:
         yield self._outcome()
 
     def directions_steps(self, boundary: Boundary, shared: SharedDirections) -> Iterator[Outcome]:
+        self.stages = 3
         batch = self._readable()
         for quantity in (Prediction(), boundary):
             batch = yield from self._quantity(quantity, batch)
@@ -215,8 +219,7 @@ class _Shard:
                 together = joined(together, more)
             return replace(batch, points=together)
         if isinstance(quantity, Prediction):
-            finite = torch.from_numpy(np.isfinite(self.columns["margin"]))[batch.rows]
-            return batch[finite]
+            return batch[torch.from_numpy(self.columns["predicted"] >= 0)[batch.rows]]
         return batch
 
     def _pieces(
@@ -226,10 +229,11 @@ class _Shard:
         waiting, done = [(0, len(batch))] if len(batch) else [], []
         while waiting:
             start, stop = waiting.pop()
+            past = start / len(batch)
             result: Any = None
             try:
                 for result in measured(batch[slice(start, stop)]):
-                    yield self._on_the_way(result.progress)
+                    yield self._on_the_way(result.progress, past, (stop - start) / len(batch))
             except (Cancelled, KeyboardInterrupt):
                 raise
             except Exception as error:
@@ -261,10 +265,12 @@ class _Shard:
         told = f"{quantity.name}: {why}"
         self.reasons[row] = told if known is None else f"{known}; {told}"
 
-    def _on_the_way(self, progress: Progress) -> Outcome:
-        total = max(1, len(self.request.quantities))
-        fraction = min((self.measured + progress.fraction) / total, 0.999)
-        return Outcome(progress=Progress(fraction, progress.message))
+    def _on_the_way(self, progress: Progress, past: float = 0.0, share: float = 1.0) -> Outcome:
+        """With so much of a stage behind, and the progress made in a share of it."""
+        fraction = (self.measured + past + share * progress.fraction) / self.stages
+        # Images that raise an error late are begun again, in halves.
+        self.fraction = max(self.fraction, min(fraction, 0.999))
+        return Outcome(progress=Progress(self.fraction, progress.message))
 
     def _outcome(self) -> Outcome:
         return Outcome(

@@ -1,8 +1,8 @@
 """The Zarr store of a study: made at once, filled shard by shard, read as an xarray.Dataset.
 
 Every shard has chunks of its own, and its status is written after all of them, so that a shard that
-was being written when the power went is not taken for a finished one. What depends on the machine
-(time, which worker) stands in the group ``log``: two runs of one study give equal datasets.
+was being written when the process was killed is not taken for a finished one. What depends on the
+machine (time, which worker) stands in the group ``log``: two runs of one study give equal datasets.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from geoexplorer.studies.layout import Layout
+from geoexplorer.studies.layout import NOT_DONE, Layout
 
 __all__ = ["Store", "differences"]
 
 _FORMAT = 2  # of Zarr: the one that all readers know
 _LOG = "log"
 _DESCRIPTION = "study"  # the attribute that holds how the study is made
+_TRIES, _PAUSE = 20, 0.05  # seconds, to remove what cannot be used
 
 
 class Store:
@@ -49,9 +53,17 @@ class Store:
         if not text:
             raise ValueError("store must be a path or a URL, got ''")
         text = text.removeprefix("file://")
-        self._folder = None if "://" in text else Path(text)
-        self.location = text
-        self._options = None if storage_options is None else dict(storage_options)
+        self._folder = None if "://" in text else Path(os.path.realpath(text))
+        self.location = text if self._folder is None else str(self._folder)
+        if storage_options is not None and not isinstance(storage_options, Mapping):
+            raise TypeError(
+                f"storage_options must be a mapping or None, got {type(storage_options).__name__}"
+            )
+        if storage_options and self._folder is not None:
+            raise ValueError(
+                f"storage_options are for stores with a URL, but store is the folder {text!r}"
+            )
+        self._options = dict(storage_options) if storage_options else None
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -68,11 +80,11 @@ class Store:
             return None
         try:
             attributes = self._opened().attrs
-        except FileNotFoundError:
-            if self._folder is None:
-                return None
-            attributes = {}
+        except PermissionError:
+            raise
         except (ValueError, KeyError, OSError):
+            if self._folder is None and self._is_free_elsewhere():
+                return None
             attributes = {}
         if _DESCRIPTION not in attributes:
             raise ValueError(
@@ -94,18 +106,28 @@ class Store:
         told = {_DESCRIPTION: json.dumps(description), **attributes}
         template = layout.template(image_coordinates, told)
         log = layout.log_template()
-        if self._folder is None:
-            self._make(self.location, layout, template, log)
-            return
+        try:
+            if self._folder is None:
+                self._make(self.location, layout, template, log)
+            else:
+                self._make_folder(self._folder, layout, template, log)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"the store cannot be made ({error.strerror or error})", self.location
+            ) from error
+
+    def _make_folder(
+        self, folder: Path, layout: Layout, template: xr.Dataset, log: xr.Dataset
+    ) -> None:
         # Under another name first: a store that is there is whole.
-        beside = self._folder.with_name(f"{self._folder.name}.new-{uuid.uuid4().hex[:8]}")
+        beside = folder.with_name(f"{folder.name}.new-{uuid.uuid4().hex[:8]}")
         try:
             self._make(str(beside), layout, template, log)
-            if self._folder.exists():
-                self._folder.rmdir()  # it is empty
-            beside.rename(self._folder)
+            if folder.exists():
+                folder.rmdir()  # it is empty
+            beside.rename(folder)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            _remove(beside)
             raise
 
     def write(
@@ -115,9 +137,23 @@ class Store:
         columns: Mapping[str, Any],
         of_network: Mapping[str, Any],
         layout: Layout,
-        status: Mapping[str, Any],
+        status: tuple[str, Any],
+        entry: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a shard, then the status that vouches for it.
+        """Write a shard, and after everything else the status that vouches for it.
+
+        Parameters
+        ----------
+        network, images
+            Whose it is.
+        columns, of_network
+            Values of the images ``(n, ...)``, and of the network.
+        layout
+            Of the study.
+        status
+            Its name, and the value of each image, or of the network.
+        entry
+            What the shard took, for the log.
 
         Raises
         ------
@@ -125,18 +161,41 @@ class Store:
             If it cannot be written. What is there counts as not done, and can be written again.
         """
         one = slice(network, network + 1)
+        name, marks = status
+        by_image = np.ndim(marks) > 0
+        where = {"network": one, **({"image": images} if by_image else {})}
+        dims = ("network", "image") if by_image else ("network",)
+
+        def vouch(values: Any) -> None:
+            self._put(xr.Dataset({name: (dims, np.asarray(values, np.int8)[None])}), where)
+
+        # What is measured again counts as not done until it is whole again.
+        vouch(np.full_like(marks, NOT_DONE))
         filled = {name: np.asarray(values)[None] for name, values in columns.items()}
         whole = {name: np.asarray(values)[None] for name, values in of_network.items()}
         self._put(layout.dataset(whole), {"network": one})
         self._put(layout.dataset(filled), {"network": one, "image": images})
-        for name, values in status.items():
-            by_image = np.ndim(values) > 0
-            where = {"network": one, **({"image": images} if by_image else {})}
-            dims = ("network", "image") if by_image else ("network",)
-            self._put(xr.Dataset({name: (dims, np.asarray(values, np.int8)[None])}), where)
+        if entry is not None:
+            self._note(network, images.start // layout.shard_size, entry)
+        vouch(marks)
 
-    def note(self, network: int, shard: int, entry: Mapping[str, Any]) -> None:
-        """Write down what a shard took."""
+    def marks(self, status: str, layout: Layout) -> NDArray[np.int8]:
+        """A status of all images or networks; not done where it cannot be read."""
+        stored = self._opened()[status]
+        try:
+            return stored.values
+        except Exception:  # whatever the codec says of a damaged chunk
+            marks = np.full(stored.shape, NOT_DONE, np.int8)
+            whole = slice(None)
+            parts = layout.shards if stored.ndim > 1 else (whole,)
+            for network in range(len(layout.networks)):
+                for part in parts:
+                    place = (network, part)[: stored.ndim]
+                    with suppress(Exception):
+                        marks[place] = stored[place].values
+            return marks
+
+    def _note(self, network: int, shard: int, entry: Mapping[str, Any]) -> None:
         where = {"network": slice(network, network + 1), "shard": slice(shard, shard + 1)}
         dims = ("network", "shard", "quantity")
         self._put(
@@ -158,6 +217,25 @@ class Store:
         """What the shards took."""
         return self._opened(_LOG)
 
+    def _is_free_elsewhere(self) -> bool:
+        """Whether nothing is at the URL, or what was left when it was being made."""
+        import fsspec  # type: ignore[import-untyped]
+
+        system, path = fsspec.core.url_to_fs(self.location, **(self._options or {}))
+        try:
+            names = {
+                entry.rstrip("/").rsplit("/", 1)[-1] for entry in system.ls(path, detail=False)
+            }
+        except FileNotFoundError:
+            return True
+        names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
+        if names <= {".zgroup", path.rstrip("/").rsplit("/", 1)[-1]}:  # some list themselves
+            return True
+        # Its attributes are written first, its consolidated metadata last.
+        if ".zattrs" not in names or ".zmetadata" in names:
+            return False
+        return _DESCRIPTION in json.loads(system.cat_file(f"{path}/.zattrs"))
+
     def _opened(self, group: str | None = None) -> xr.Dataset:
         opened: xr.Dataset = xr.open_zarr(
             self.location, group=group, consolidated=True, chunks=None,
@@ -167,11 +245,16 @@ class Store:
 
     def _make(self, place: str, layout: Layout, template: xr.Dataset, log: xr.Dataset) -> None:
         common: dict[str, Any] = {
-            "zarr_format": _FORMAT, "consolidated": True, "write_empty_chunks": False,
-            "storage_options": self._options,
+            "zarr_format": _FORMAT, "write_empty_chunks": False, "storage_options": self._options,
         }  # fmt: skip
-        log.to_zarr(place, group=_LOG, mode="w", encoding=layout.encoding(log), **common)
-        template.to_zarr(place, mode="a", encoding=layout.encoding(template), **common)
+        template.to_zarr(
+            place, mode="a", encoding=layout.encoding(template), consolidated=False, **common
+        )
+        log.to_zarr(
+            place, group=_LOG, mode="a", encoding=layout.encoding(log), consolidated=True, **common
+        )
+        # Consolidated last: what can be opened is whole.
+        xr.Dataset(attrs=template.attrs).to_zarr(place, mode="a", consolidated=True, **common)
 
     def _put(
         self, part: xr.Dataset, where: Mapping[str, slice], *, group: str | None = None
@@ -186,7 +269,19 @@ class Store:
 
 def _is_free(folder: Path) -> bool:
     """Whether nothing is there, or nothing in it."""
+    file = next((place for place in folder.parents if place.is_file()), None)
+    if file is not None:
+        raise ValueError(f"store must be a folder or a URL, but {str(file)!r} is a file")
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which threads may still be writing."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE)
 
 
 def differences(stored: Any, wanted: Any, where: str = "") -> list[str]:

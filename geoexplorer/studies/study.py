@@ -272,15 +272,13 @@ class _Run:
 
     def _stages(self) -> dict[str, list[Job]]:
         """Jobs that are not done, by the status that vouches for them, in order."""
-        layout, stored = self.plan.layout, self.store.read()
+        layout, read = self.plan.layout, partial(self.store.marks, layout=self.plan.layout)
         networks = range(len(self.plan.networks))
         found: dict[str, list[Job]] = {}
         if layout.has_partners:
-            found[PREDICTION_STATUS] = self._shards_left(
-                PREDICTION_STATUS, stored[PREDICTION_STATUS].values
-            )
+            found[PREDICTION_STATUS] = self._shards_left(PREDICTION_STATUS, read(PREDICTION_STATUS))
         if layout.has_directions:
-            marks = stored[DIRECTIONS_STATUS].values
+            marks = read(DIRECTIONS_STATUS)
             measure = partial(
                 directions_steps,
                 boundary=self.plan.quantity(Boundary),
@@ -291,7 +289,7 @@ class _Run:
                 for network in networks
                 if self._is_left(marks[network : network + 1])
             ]
-        found[STATUS] = self._shards_left(STATUS, stored[STATUS].values)
+        found[STATUS] = self._shards_left(STATUS, read(STATUS))
         return found
 
     def _shards_left(self, status: str, marks: NDArray[np.int8]) -> list[Job]:
@@ -355,8 +353,10 @@ class _Run:
         """Predicted class of every image, and the images' mean norm."""
         if network not in self.predictions:
             stored = self.store.read().isel(network=network)
-            norms = stored["norm"].values
-            self.predictions[network] = stored["predicted"].values, float(np.nanmean(norms))
+            predicted = stored["predicted"].values
+            norms = stored["norm"].values[predicted >= 0]
+            radius = float(norms.mean()) if len(norms) else np.nan
+            self.predictions[network] = predicted, radius
         return self.predictions[network]
 
     def _directions(self, network: int) -> Tensor | None:

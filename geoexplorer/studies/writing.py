@@ -111,13 +111,10 @@ class Writer:
         ) from self._problem
 
     def _write(self, one: Finished) -> None:
-        images = self._layout.shards[one.shard]
         self._store.write(
-            one.network, images, one.columns, one.of_network, self._layout,
-            {one.status: one.marks},
+            one.network, self._layout.shards[one.shard], one.columns, one.of_network, self._layout,
+            (one.status, one.marks), self._entry(one.outcome) if one.status == STATUS else None,
         )  # fmt: skip
-        if one.status == STATUS:
-            self._store.note(one.network, one.shard, self._entry(one.outcome))
 
     def _entry(self, outcome: Outcome) -> dict[str, Any]:
         spent = [outcome.spent.get(q.name) for q in self._layout.quantities]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,10 +43,12 @@ class Prediction(Quantity):
         yield _Logits(clf.logits(batch.images))
 
     def columns(self, result: _Logits, batch: Batch) -> Columns:
-        """From the logits."""
+        """From the logits; unknown where they are not finite."""
+        finite = result.values.isfinite().all(1)
         highest = result.values.double().topk(2, dim=1)
+        margin = highest.values[:, 0] - highest.values[:, 1]
         return {
-            "predicted": highest.indices[:, 0].numpy(),
-            "margin": (highest.values[:, 0] - highest.values[:, 1]).numpy(),
+            "predicted": highest.indices[:, 0].where(finite, -1).numpy(),
+            "margin": margin.where(finite, math.nan).numpy(),
             "norm": batch.images.double().flatten(1).norm(dim=1).numpy(),
         }
