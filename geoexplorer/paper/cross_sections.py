@@ -73,7 +73,8 @@ def cross_sections(shop: Workshop) -> Finding:
             f'    given(k.directions[0, -1], "{_NAMES[1]}"),',
             "]",
             "sections = gx.normal_sections(",
-            f"    clf, point, [*principal, *random], resolution={shop.sizes.resolution}, seed={seed}",
+            "    clf, point, [*principal, *random], "
+            f"resolution={shop.sizes.resolution}, seed={seed}",
             ")",
             "sections.figure(width=860).show()",
             f"plane = gx.Plane.through(x[{index}], x[{others[0]}], x[{others[1]}])",

@@ -14,12 +14,13 @@ from typing import Any
 
 from geoexplorer import figures
 from geoexplorer.figures.export import MissingProgramError, one_chrome
+from geoexplorer.figures.result_words import counted
 from geoexplorer.paper.estimates import Pace, about, seconds_for
 from geoexplorer.paper.figure_set import FIGURE_SET
 from geoexplorer.paper.index_page import PAGE, Entry, Shown, index_page
-from geoexplorer.paper.request import Request
+from geoexplorer.paper.request import FORMATS, Request
 from geoexplorer.paper.statements import FIGURES
-from geoexplorer.paper.store import Store, write_whole
+from geoexplorer.paper.store import Store, digest_of, write_whole
 from geoexplorer.paper.subjects import Subject, load_subject
 from geoexplorer.paper.terminal import Terminal
 from geoexplorer.paper.workshop import Finding, Picture, Workshop
@@ -39,6 +40,11 @@ class _Item:
     network: str
     subject: Subject | str  # or the sentence that says why it could not be loaded
     expected: float  # seconds
+
+    @property
+    def key(self) -> str:
+        """Its name among the entries of the page."""
+        return f"{self.figure} {self.network}"
 
     @property
     def title(self) -> str:
@@ -64,13 +70,12 @@ def make_figures(request: Request) -> int:
     terminal = Terminal([item.expected for item in items])
     total = sum(item.expected for item in items)
     terminal.say(
-        f"{len(items)} figures, written to {request.out}; about {about(total)} where nothing of "
-        "it is there yet. Ctrl-C stops; the same command goes on."
+        f"{counted(len(items), 'figure')}, written to {request.out}; about {about(total)} where "
+        "nothing of it is there yet. Ctrl-C stops; the same command goes on."
     )
-    maker = _Maker(request, store, terminal)
     with ExitStack() as stack:
+        maker = _Maker(request, store, terminal, stack)
         try:
-            maker.open_chrome(stack)
             for number, item in enumerate(items):
                 terminal.begin(number, item.title)
                 maker.make(item)
@@ -80,7 +85,7 @@ def make_figures(request: Request) -> int:
                 f"Stopped. What is finished is in {request.out / PAGE}; the same command goes on."
             )
             return _INTERRUPTED
-    maker.write_page()
+        maker.write_page()
     terminal.say(f"The page is {request.out / PAGE}")
     return 1 if maker.failed else 0
 
@@ -88,25 +93,18 @@ def make_figures(request: Request) -> int:
 class _Maker:
     """Makes one item after the other and keeps the page up to date."""
 
-    def __init__(self, request: Request, store: Store, terminal: Terminal) -> None:
+    def __init__(
+        self, request: Request, store: Store, terminal: Terminal, stack: ExitStack
+    ) -> None:
         self._request, self._store, self._terminal = request, store, terminal
-        self._formats = request.formats
+        self._stack = stack  # closes what pictures need
+        self._chrome: bool | None = None  # not tried yet
+        self._drew = False  # whether anything of the present figure was drawn
         self._missing = ""  # why there are only web pages
         self._entries = {
             name: Entry.read(entry) for name, entry in (store.noted(_ENTRIES) or {}).items()
         }
         self.failed = 0
-
-    def open_chrome(self, stack: ExitStack) -> None:
-        """Have a Chrome for pictures until the stack is closed, or do without."""
-        if set(self._formats) == {"html"}:
-            return
-        try:
-            stack.enter_context(one_chrome())
-        except MissingProgramError as error:
-            self._formats = ("html",)
-            self._missing = f"Only web pages were made, no SVG or PNG: {error}."
-            self._terminal.say(self._missing)
 
     def make(self, item: _Item) -> None:
         """Make one figure; what goes wrong is written down in place of it."""
@@ -119,7 +117,7 @@ class _Maker:
             sentence = str(error) or type(error).__name__
             entry = self._blank(item, error=sentence, trace=traceback.format_exc())
             words = f"not made: {sentence}"
-        self._entries[f"{item.figure} {item.network}"] = entry
+        self._entries[item.key] = entry
         self._store.note(_ENTRIES, {name: asdict(entry) for name, entry in self._entries.items()})
         self.write_page()
         self._terminal.end(words)
@@ -139,7 +137,8 @@ class _Maker:
         short = self._request.short_name(item.network)
         shop = Workshop(item.subject, short, self._request.seed, self._store, self._terminal.watch)
         finding = FIGURE_SET[item.figure](shop)
-        start = time.monotonic()
+        before = self._entries.get(item.key)
+        start, self._drew = time.monotonic(), False
         pictures = tuple(self._drawn(picture, short) for picture in finding.pictures)
         return self._blank(
             item,
@@ -147,7 +146,7 @@ class _Maker:
             pictures=pictures,
             results=tuple(shop.kept),
             computing=sum(result.provenance.seconds for result in shop.kept.values()),
-            drawing=time.monotonic() - start,
+            drawing=time.monotonic() - start if self._drew or before is None else before.drawing,
         )
 
     def _blank(self, item: _Item, *, finding: Finding | None = None, **known: Any) -> Entry:
@@ -171,13 +170,34 @@ class _Maker:
     def _drawn(self, picture: Picture, short: str) -> Shown:
         """The picture in every format; files that are there and show the same are left alone."""
         drawn = cache(lambda: figures.draw(picture.result, **picture.options))
+        digest = digest_of((_PNG_SCALE, picture.result, _versions(), picture.options))
         files = {}
-        for kind in self._formats:
+        for kind in reversed(FORMATS):  # web pages last: they may have to stand in for the rest
             file = f"{picture.name}-{short}.{kind}"
-            key = (kind, _PNG_SCALE, picture.result, _versions(), picture.options)
-            self._store.picture(file, key, lambda path: _save(drawn(), path))
-            files[kind] = file
-        return Shown(picture.name, picture.alt, files)
+            made = self._store.is_made(file, digest)
+            if not made and self._can_draw(kind):
+                self._drew = True
+                self._store.picture(file, digest, lambda path: _save(drawn(), path))
+                made = True
+            if made:
+                files[kind] = file
+        return Shown(picture.name, picture.alt, {k: files[k] for k in FORMATS if k in files})
+
+    def _can_draw(self, kind: str) -> bool:
+        """Whether files of a kind are to be made, and can be: all but web pages need a Chrome."""
+        if kind == "html":
+            return kind in self._request.formats or self._chrome is False
+        if kind not in self._request.formats:
+            return False
+        if self._chrome is None:
+            try:
+                self._stack.enter_context(one_chrome())
+                self._chrome = True
+            except MissingProgramError as error:
+                self._chrome = False
+                self._missing = f"Only web pages were made, no SVG or PNG: {error}."
+                self._terminal.say(self._missing)
+        return self._chrome
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ from geoexplorer.geometry.region_path import RegionPath
 from geoexplorer.paper.wording import number, straightness_words
 from geoexplorer.paper.workshop import Finding, Picture, Workshop
 
-__all__ = ["region_path"]
+__all__ = ["layer_outputs", "region_path", "soon_proven"]
 
 # Outputs of a network's layers for one image up to which a proof takes seconds, not minutes.
 _SOON_PROVEN = 60_000
@@ -30,7 +30,7 @@ def region_path(shop: Workshop) -> Finding:
     )
     row = _shown(pairs)
     first, second = int(pairs.first[row]), int(pairs.second[row])
-    prove = sizes.thorough or _outputs(clf) <= _SOON_PROVEN
+    prove = sizes.thorough or soon_proven(clf)
     path = shop.keep(
         "path", _one_path, x[first], x[second], effort=sizes.effort, prove=prove, seed=seed
     )
@@ -89,7 +89,12 @@ def _shown(pairs: Connectivity) -> int:
     return int(torch.where(best, pairs.distances.nan_to_num(0.0), -1.0).argmax())
 
 
-def _outputs(clf: Classifier) -> int:
+def soon_proven(clf: Classifier) -> bool:
+    """Whether a proof on a network of this size takes seconds, not minutes."""
+    return layer_outputs(clf) <= _SOON_PROVEN
+
+
+def layer_outputs(clf: Classifier) -> int:
     """How many numbers the layers of the network give for one image."""
     count = 0
 
@@ -123,8 +128,8 @@ def _path_words(path: RegionPath, own: str) -> tuple[str, ...]:
     return (
         f"The two images shown are joined by a path of {len(path.anchors) - 1} straight "
         f"{'piece' if len(path.anchors) == 2 else 'pieces'} that never leaves the region of {own}: "
-        f"{sure}. {straight}. The straightness of the path, its length over the distance of its ends, "
-        f"is {straightness_words(path.straightness)}.",
+        f"{sure}. {straight}. The straightness of the path, its length over the distance of its "
+        f"ends, is {straightness_words(path.straightness)}.",
     )
 
 

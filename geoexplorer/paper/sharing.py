@@ -7,8 +7,8 @@ from torch import Tensor
 
 from geoexplorer.geometry.noise import noise_sensitivity_steps
 from geoexplorer.geometry.relative_curvature import relative_curvature_steps
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.geometry.subspace_shares import subspace_shares
-from geoexplorer.geometry.subspaces import SharedDirections
 from geoexplorer.paper.wording import between, method_words, number, percent, plain
 from geoexplorer.paper.workshop import Finding, Picture, Workshop, once
 

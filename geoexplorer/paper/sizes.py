@@ -56,10 +56,10 @@ def sizes_for(dimension: int, *, full: bool) -> Sizes:
             thorough=True,
         )
     return Sizes(
-        points=200 if small else 60,
+        points=120 if small else 60,
         profile=30 if small else 2,
         extremes=None if whole else 5,
-        seen=100 if small else 20,
+        seen=60 if small else 20,
         directions=None if small else subspace,
         subspace=subspace,
         ends=50,

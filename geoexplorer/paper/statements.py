@@ -115,12 +115,12 @@ FIGURES: Mapping[str, Statement] = MappingProxyType(
         ),
         "shared": Statement(
             "Curved directions are shared",
-            "How much more the boundary is curved along directions u_i than along random ones (ρ), "
-            "at boundary points that had no part in finding these directions. The u_i are "
-            "eigenvectors of the mean of the shape operators at other images.",
+            "How much more the boundary is curved along shared directions than along random ones, "
+            "ρ, at boundary points that had no part in finding them. They are the eigenvectors of "
+            "the mean of the shape operators at other images.",
             (
                 Reported(
-                    "At unseen points ρ_i is far above 1 at both ends: the curved directions are "
+                    "At unseen points ρ is far above 1 at both ends: the curved directions are "
                     "shared by many images.",
                     "memory",
                 ),

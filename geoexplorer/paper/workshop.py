@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
-from geoexplorer.geometry.subspaces import SharedDirections, shared_directions_steps
+from geoexplorer.geometry.shared_directions import SharedDirections
+from geoexplorer.geometry.subspaces import shared_directions_steps
 from geoexplorer.jobs import Progress
 from geoexplorer.paper.sizes import Sizes
 from geoexplorer.paper.store import Store, key_of

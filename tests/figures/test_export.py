@@ -74,6 +74,14 @@ def test_a_widget_is_saved_as_it_is(tmp_path):
     assert "random tangent 1" in page
 
 
+def test_web_pages_may_share_the_javascript_beside_them(tmp_path):
+    page = figures.save(halves(), tmp_path / "a.html", offline="beside").read_text()
+    assert '<script charset="utf-8" src="plotly.min.js">' in page
+    assert (tmp_path / "plotly.min.js").is_file()
+    with pytest.raises(ValueError, match="offline must be True, False or 'beside', got 'cdn'"):
+        figures.save(halves(), tmp_path / "a.html", offline="cdn")
+
+
 @pytest.mark.parametrize("path", ["figure", "figure.jpg", "figure.eps"])
 def test_unknown_formats(path, tmp_path):
     with pytest.raises(
@@ -124,6 +132,32 @@ def test_without_chrome(tmp_path, monkeypatch):
     monkeypatch.setattr(chromium.Chromium, "find_browser", lambda **_: None)
     with pytest.raises(RuntimeError, match=r"needs Google Chrome or Chromium.*plotly_get_chrome"):
         figures.save(halves(), tmp_path / "a.pdf")
+
+
+def test_one_chrome_is_not_waited_for_where_there_is_none(monkeypatch):
+    pytest.importorskip("kaleido")
+    chromium = pytest.importorskip("choreographer.browsers.chromium")
+    monkeypatch.setattr(chromium.Chromium, "find_browser", lambda **_: None)
+    with (
+        pytest.raises(export.MissingProgramError, match="needs Google Chrome"),
+        export.one_chrome(),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.browser
+def test_one_chrome_draws_what_others_draw(tmp_path, recwarn):
+    kaleido = pytest.importorskip("kaleido")
+    alone = figures.save(halves(), tmp_path / "alone.png", scale=1).read_bytes()
+    with export.one_chrome():
+        assert kaleido._global_server.is_running()
+        for name in ("first.png", "second.png"):
+            assert figures.save(halves(), tmp_path / name, scale=1).read_bytes() == alone
+        with export.one_chrome():
+            pass
+        assert kaleido._global_server.is_running()
+    assert not kaleido._global_server.is_running()
+    assert not [warning for warning in recwarn if "kopts" in str(warning.message)]
 
 
 @pytest.mark.browser
