@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier
@@ -15,7 +17,14 @@ from geoexplorer.geometry.matrices import LARGEST_MATRIX
 from geoexplorer.geometry.mean_curvature import MeanCurvature, mean_curvature_steps
 from geoexplorer.geometry.measurement import METHODS, require_step
 from geoexplorer.geometry.measurement import Curvature as Measured
-from geoexplorer.studies.quantities.base import Batch, Columns, Facts, Quantity, Variable
+from geoexplorer.studies.quantities.base import (
+    Batch,
+    Columns,
+    Facts,
+    Quantity,
+    Variable,
+    flags,
+)
 
 __all__ = ["AtPoints", "Curvature", "MeanOfCurvatures"]
 
@@ -106,6 +115,13 @@ class Curvature(AtPoints):
                 "how far a principal curvature may be off",
                 dims=("index",), units=_CURVATURE, nan="unreached",
             ),
+            "curvature_error": Variable(
+                "standard error of a principal curvature, from the probes of smoothed",
+                dims=("index",), units=_CURVATURE, nan="anywhere",
+            ),
+            "curvature_converged": Variable(
+                "whether its residual is small", dims=("index",), kind="flag"
+            ),
             "curvature_asymmetry": Variable(
                 "relative asymmetry of the shape operator as measured", kind="double",
                 nan="unreached",
@@ -131,6 +147,8 @@ class Curvature(AtPoints):
         return {
             "curvature": result.values.numpy(),
             "curvature_residual": result.residuals.numpy(),
+            "curvature_error": _errors(result).numpy(),
+            "curvature_converged": flags(result.converged),
             "curvature_asymmetry": result.asymmetry.double().numpy(),
             **self._how_made(result),
         }
@@ -174,3 +192,8 @@ class MeanOfCurvatures(AtPoints):
             "mean_curvature_error": result.standard_errors.double().numpy(),
             **self._how_made(result),
         }
+
+
+def _errors(result: PrincipalCurvatures) -> Tensor:
+    errors = result.standard_errors
+    return torch.zeros_like(result.values) if errors is None else errors

@@ -15,7 +15,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.geometry.matrices import LARGEST_MATRIX
 from geoexplorer.geometry.relative_curvature import RelativeCurvature, relative_curvature_steps
-from geoexplorer.geometry.subspaces import SharedDirections as Found
+from geoexplorer.geometry.shared_directions import SharedDirections as Found
 from geoexplorer.geometry.subspaces import shared_directions_steps
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Result
@@ -81,6 +81,16 @@ class SharedDirections(AtPoints):
                 "images that made the mean",
                 dims, nan="anywhere",
             ),
+            "curvature_along": Variable(
+                "uᵀ G u along each", dims, units=_CURVATURE, nan="anywhere"
+            ),
+            "typical_curvature": Variable(
+                "mean of |vᵀ G v| over random unit v",
+                kind="double", units=_CURVATURE, nan="anywhere",
+            ),
+            "typical_curvature_error": Variable(
+                "its standard error", kind="double", units=_CURVATURE, nan="anywhere"
+            ),
             "share_of_perturbation": Variable(
                 "share ‖P r‖ / ‖r‖ of the perturbation in the span of the directions",
                 kind="double", nan="anywhere",
@@ -134,18 +144,25 @@ class SharedDirections(AtPoints):
 
     def columns(self, result: _AtUnseen, batch: Batch) -> Columns:
         """NaN for the images that made the mean, and without a boundary."""
-        rho = torch.full((len(batch), self.m), torch.nan, dtype=torch.float64)
-        perturbations = rho[:, 0].clone()
-        gradients = perturbations.clone()
-        made = {}
-        if result.rows is not None and result.relative is not None:
-            rho[result.rows] = result.relative.values.double()
-            perturbations[result.rows] = result.perturbations.double()  # type: ignore[union-attr]
-            gradients[result.rows] = result.gradients.double()  # type: ignore[union-attr]
+        unknown = torch.full((len(batch), self.m), torch.nan, dtype=torch.float64)
+        tables = {"rho": unknown.clone(), "curvature_along": unknown.clone()}
+        single = (
+            "typical_curvature", "typical_curvature_error", "share_of_perturbation",
+            "share_of_gradient",
+        )  # fmt: skip
+        tables |= {name: unknown[:, 0].clone() for name in single}
+        made: Columns = {}
+        if result.relative is not None:
+            found = {
+                "rho": result.relative.values,
+                "curvature_along": result.relative.along,
+                "typical_curvature": result.relative.typical,
+                "typical_curvature_error": result.relative.typical_errors,
+                "share_of_perturbation": result.perturbations,
+                "share_of_gradient": result.gradients,
+            }
+            for name, values in found.items():
+                assert values is not None
+                tables[name][result.rows] = values.double()
             made = self._how_made(result.relative)
-        return {
-            "rho": rho.numpy(),
-            "share_of_perturbation": perturbations.numpy(),
-            "share_of_gradient": gradients.numpy(),
-            **made,
-        }
+        return {**{name: values.numpy() for name, values in tables.items()}, **made}
