@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.curvature import (
         principal_curvatures_steps as principal_curvatures_steps,
     )
+    from geoexplorer.geometry.curvature_by_step import CurvatureByStep as CurvatureByStep
+    from geoexplorer.geometry.curvature_by_step import curvature_by_step as curvature_by_step
+    from geoexplorer.geometry.curvature_by_step import (
+        curvature_by_step_steps as curvature_by_step_steps,
+    )
     from geoexplorer.geometry.detection import Detection as Detection
     from geoexplorer.geometry.detection import detect as detect
     from geoexplorer.geometry.detection import detect_steps as detect_steps
@@ -47,12 +52,7 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.noise import NoiseSensitivity as NoiseSensitivity
     from geoexplorer.geometry.noise import noise_sensitivity as noise_sensitivity
     from geoexplorer.geometry.noise import noise_sensitivity_steps as noise_sensitivity_steps
-    from geoexplorer.geometry.normal_curvature import CurvatureByStep as CurvatureByStep
     from geoexplorer.geometry.normal_curvature import NormalCurvature as NormalCurvature
-    from geoexplorer.geometry.normal_curvature import curvature_by_step as curvature_by_step
-    from geoexplorer.geometry.normal_curvature import (
-        curvature_by_step_steps as curvature_by_step_steps,
-    )
     from geoexplorer.geometry.normal_curvature import normal_curvature as normal_curvature
     from geoexplorer.geometry.normal_curvature import (
         normal_curvature_steps as normal_curvature_steps,
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from geoexplorer.geometry.sections import cross_section as cross_section
     from geoexplorer.geometry.sections import cross_section_steps as cross_section_steps
     from geoexplorer.geometry.segment_proof import SegmentProof as SegmentProof
+    from geoexplorer.geometry.shared_directions import SharedDirections as SharedDirections
     from geoexplorer.geometry.subspace_margins import SubspaceMargins as SubspaceMargins
     from geoexplorer.geometry.subspace_margins import subspace_margins as subspace_margins
     from geoexplorer.geometry.subspace_margins import (
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
     )
     from geoexplorer.geometry.subspace_shares import SubspaceShares as SubspaceShares
     from geoexplorer.geometry.subspace_shares import subspace_shares as subspace_shares
-    from geoexplorer.geometry.subspaces import SharedDirections as SharedDirections
     from geoexplorer.geometry.subspaces import shared_directions as shared_directions
     from geoexplorer.geometry.subspaces import shared_directions_steps as shared_directions_steps
     from geoexplorer.image_files import ImageFiles as ImageFiles
@@ -101,7 +101,7 @@ _HOME = {
     "Connectivity": "geometry.connectivity",
     "ConvexCombinations": "geometry.convex_combinations",
     "CrossSection": "geometry.sections",
-    "CurvatureByStep": "geometry.normal_curvature",
+    "CurvatureByStep": "geometry.curvature_by_step",
     "CurvatureDensity": "geometry.mean_curvature",
     "Detection": "geometry.detection",
     "DetectionAlong": "geometry.detection_along",
@@ -117,7 +117,7 @@ _HOME = {
     "RegionPath": "geometry.region_path",
     "RelativeCurvature": "geometry.relative_curvature",
     "SegmentProof": "geometry.segment_proof",
-    "SharedDirections": "geometry.subspaces",
+    "SharedDirections": "geometry.shared_directions",
     "StoredStudy": "studies",
     "Study": "studies",
     "Subspace": "geometry.linear_subspace",
@@ -131,8 +131,8 @@ _HOME = {
     "convex_combinations_steps": "geometry.convex_combinations",
     "cross_section": "geometry.sections",
     "cross_section_steps": "geometry.sections",
-    "curvature_by_step": "geometry.normal_curvature",
-    "curvature_by_step_steps": "geometry.normal_curvature",
+    "curvature_by_step": "geometry.curvature_by_step",
+    "curvature_by_step_steps": "geometry.curvature_by_step",
     "curvature_density": "geometry.mean_curvature",
     "curvature_density_steps": "geometry.mean_curvature",
     "dct_block": "geometry.linear_subspace",

@@ -28,8 +28,9 @@ from geoexplorer.figures.layers import Layers, apply
 from geoexplorer.figures.scales import check_scale
 from geoexplorer.figures.shown import figure_of, layers_among
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.curvature_by_step import CurvatureByStep
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
-from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
+from geoexplorer.geometry.normal_curvature import NormalCurvature
 from geoexplorer.results import Result
 
 __all__ = [

@@ -32,7 +32,7 @@ from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.scales import scale_for
 from geoexplorer.figures.series import series_colour, series_dash
 from geoexplorer.figures.text import escaped, number
-from geoexplorer.geometry.normal_curvature import CurvatureByStep
+from geoexplorer.geometry.curvature_by_step import CurvatureByStep
 
 __all__ = ["by_step_layers"]
 

@@ -35,19 +35,20 @@ from geoexplorer.geometry.certificates import SegmentProof
 from geoexplorer.geometry.connectivity import Connectivity
 from geoexplorer.geometry.convex_combinations import ConvexCombinations
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.curvature_by_step import CurvatureByStep
 from geoexplorer.geometry.detection import Detection
 from geoexplorer.geometry.detection_along import DetectionAlong
 from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
 from geoexplorer.geometry.noise import NoiseSensitivity
-from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
+from geoexplorer.geometry.normal_curvature import NormalCurvature
 from geoexplorer.geometry.normal_sections import NormalSections
 from geoexplorer.geometry.paths import RegionPath
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
 from geoexplorer.geometry.sections import CrossSection
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.geometry.subspace_margins import SubspaceMargins
 from geoexplorer.geometry.subspace_shares import SubspaceShares
-from geoexplorer.geometry.subspaces import SharedDirections
 from geoexplorer.results import Result
 
 __all__ = ["draw", "drawing_of"]

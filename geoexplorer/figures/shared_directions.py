@@ -36,7 +36,7 @@ from geoexplorer.figures.signed_tiles import (
 )
 from geoexplorer.figures.text import number, text_width
 from geoexplorer.figures.theme import pixels
-from geoexplorer.geometry.subspaces import SharedDirections
+from geoexplorer.geometry.shared_directions import SharedDirections
 
 __all__ = [
     "VIEWS",

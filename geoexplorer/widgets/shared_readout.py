@@ -10,7 +10,7 @@ from geoexplorer.figures.rasters import signed_uri
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
-from geoexplorer.geometry.subspaces import SharedDirections
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.widgets.direction_readout import METHOD_WORDS, DirectionReadout
 from geoexplorer.widgets.help import term
 

@@ -20,9 +20,10 @@ from geoexplorer.geometry.linear_subspace import Subspace, dct_diagonal
 from geoexplorer.geometry.matrices import matrix_is_quick
 from geoexplorer.geometry.noise import noise_sensitivity_steps
 from geoexplorer.geometry.relative_curvature import RelativeCurvature, relative_curvature_steps
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.geometry.subspace_margins import subspace_margins_steps
 from geoexplorer.geometry.subspace_shares import subspace_shares
-from geoexplorer.geometry.subspaces import SharedDirections, shared_directions_steps
+from geoexplorer.geometry.subspaces import shared_directions_steps
 from geoexplorer.results import Result, joined
 from geoexplorer.widgets.curvatures import Measure, effort_code, points_of_many_steps
 from geoexplorer.widgets.following import announced, followed

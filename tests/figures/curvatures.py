@@ -7,8 +7,9 @@ import math
 import torch
 
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.curvature_by_step import CurvatureByStep
 from geoexplorer.geometry.mean_curvature import CurvatureDensity, MeanCurvature
-from geoexplorer.geometry.normal_curvature import CurvatureByStep, NormalCurvature
+from geoexplorer.geometry.normal_curvature import NormalCurvature
 from geoexplorer.results import Provenance
 
 STEPS = tuple(0.156 * 2.0**power for power in range(-6, 3))

@@ -11,9 +11,9 @@ from geoexplorer.geometry.detection_along import DetectionAlong
 from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.geometry.noise import NoiseSensitivity
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.geometry.subspace_margins import SubspaceMargins
 from geoexplorer.geometry.subspace_shares import SubspaceShares
-from geoexplorer.geometry.subspaces import SharedDirections
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Provenance
 from tests.figures.curvatures import facts

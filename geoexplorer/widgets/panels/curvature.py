@@ -13,8 +13,8 @@ from geoexplorer.figures.curvature import apply, blank_chart, curvature_layers, 
 from geoexplorer.geometry import directions
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature import PrincipalCurvatures
+from geoexplorer.geometry.curvature_by_step import curvature_by_step_steps
 from geoexplorer.geometry.directions import Direction
-from geoexplorer.geometry.normal_curvature import curvature_by_step_steps
 from geoexplorer.geometry.normal_sections import NormalSections, normal_sections_steps
 from geoexplorer.results import Result
 from geoexplorer.widgets.code import curvature_script, principal_name

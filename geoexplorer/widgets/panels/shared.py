@@ -21,7 +21,7 @@ from geoexplorer.figures.subspace_shares import subspace_shares_layers
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
-from geoexplorer.geometry.subspaces import SharedDirections
+from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.results import Result
 from geoexplorer.widgets.code import shared_script
 from geoexplorer.widgets.curvatures import POINTS
