@@ -131,14 +131,9 @@ class Layout:
         starts = range(0, self.count, self.shard_size)
         return tuple(slice(start, min(start + self.shard_size, self.count)) for start in starts)
 
-    def dataset(self, columns: Mapping[str, NDArray[Any]]) -> xr.Dataset:
-        """Values ``(1, ...)`` of one network as a dataset, without coordinates."""
-        variables = {}
-        for name, values in columns.items():
-            variable = self.variables[name]
-            dims = (*_LEADING[variable.by], *variable.dims)
-            variables[name] = (dims, values.astype(variable.dtype(self.facts)))
-        return xr.Dataset(variables)
+    def as_stored(self, name: str, values: Any) -> NDArray[Any]:
+        """Values of a variable in the type that it is stored in."""
+        return np.asarray(values).astype(self.variables[name].dtype(self.facts))
 
     def encoding(self, template: xr.Dataset) -> dict[str, dict[str, Any]]:
         """One chunk a shard, so that none is written by two."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from geoexplorer.studies.layout import NOT_DONE, Layout
@@ -64,6 +65,7 @@ class Store:
                 f"storage_options are for stores with a URL, but store is the folder {text!r}"
             )
         self._options = dict(storage_options) if storage_options else None
+        self._arrays: dict[str, Any] = {}  # those that have been written to
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -160,24 +162,21 @@ class Store:
         OSError
             If it cannot be written. What is there counts as not done, and can be written again.
         """
-        one = slice(network, network + 1)
         name, marks = status
-        by_image = np.ndim(marks) > 0
-        where = {"network": one, **({"image": images} if by_image else {})}
-        dims = ("network", "image") if by_image else ("network",)
-
-        def vouch(values: Any) -> None:
-            self._put(xr.Dataset({name: (dims, np.asarray(values, np.int8)[None])}), where)
-
+        one = slice(network, network + 1)
+        those = (one, images)
+        place = those[: 1 + np.ndim(marks)]
         # What is measured again counts as not done until it is whole again.
-        vouch(np.full_like(marks, NOT_DONE))
-        filled = {name: np.asarray(values)[None] for name, values in columns.items()}
-        whole = {name: np.asarray(values)[None] for name, values in of_network.items()}
-        self._put(layout.dataset(whole), {"network": one})
-        self._put(layout.dataset(filled), {"network": one, "image": images})
+        self._put(name, place, np.full_like(marks, NOT_DONE))
+        for column, values in of_network.items():
+            self._put(column, (one,), layout.as_stored(column, values))
+        for column, values in columns.items():
+            self._put(column, those, layout.as_stored(column, values))
         if entry is not None:
-            self._note(network, images.start // layout.shard_size, entry)
-        vouch(marks)
+            shard = images.start // layout.shard_size
+            for column, values in entry.items():
+                self._put(f"{_LOG}/{column}", (one, slice(shard, shard + 1)), values)
+        self._put(name, place, marks)
 
     def marks(self, status: str, layout: Layout) -> NDArray[np.int8]:
         """A status of all images or networks; not done where it cannot be read."""
@@ -195,20 +194,6 @@ class Store:
                         marks[place] = stored[place].values
             return marks
 
-    def _note(self, network: int, shard: int, entry: Mapping[str, Any]) -> None:
-        where = {"network": slice(network, network + 1), "shard": slice(shard, shard + 1)}
-        dims = ("network", "shard", "quantity")
-        self._put(
-            xr.Dataset(
-                {
-                    name: (dims[: 2 + np.ndim(value)], np.asarray(value)[None, None])
-                    for name, value in entry.items()
-                }
-            ),
-            where,
-            group=_LOG,
-        )
-
     def read(self) -> xr.Dataset:
         """Everything that is stored, unfinished shards as they are; values are read when used."""
         return self._opened()
@@ -223,9 +208,7 @@ class Store:
 
         system, path = fsspec.core.url_to_fs(self.location, **(self._options or {}))
         try:
-            names = {
-                entry.rstrip("/").rsplit("/", 1)[-1] for entry in system.ls(path, detail=False)
-            }
+            entries = system.ls(path, detail=False)
         except FileNotFoundError:
             return True
         names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
@@ -256,15 +239,14 @@ class Store:
         # Consolidated last: what can be opened is whole.
         xr.Dataset(attrs=template.attrs).to_zarr(place, mode="a", consolidated=True, **common)
 
-    def _put(
-        self, part: xr.Dataset, where: Mapping[str, slice], *, group: str | None = None
-    ) -> None:
-        if not part.data_vars:
-            return
-        part.to_zarr(
-            self.location, region=dict(where), mode="r+", group=group, consolidated=True,
-            storage_options=self._options,
-        )  # fmt: skip
+    def _put(self, name: str, place: tuple[slice, ...], values: Any) -> None:
+        """Write an array; as xarray would do, but without reading the whole store each time."""
+        if name not in self._arrays:
+            group = zarr.open_group(self.location, mode="r+", storage_options=self._options)
+            self._arrays[name] = group[name]
+        array = self._arrays[name]
+        shape = np.shape(values)
+        array[place] = np.asarray(values).reshape((1,) * (array.ndim - len(shape)) + shape)
 
 
 def _is_free(folder: Path) -> bool:
