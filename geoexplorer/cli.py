@@ -1,6 +1,7 @@
 """The command line.
 
-``geoexplorer lab`` opens the Explorer, ``geoexplorer figures`` makes the paper's figures, and
+``geoexplorer lab`` opens the Explorer, ``geoexplorer figures`` makes the paper's figures,
+``geoexplorer study`` measures many images and stores what it finds, and
 ``geoexplorer info`` says what is here. Opening JupyterLab needs none of the compute core, so torch
 is imported by the commands that compute alone.
 """
@@ -24,6 +25,7 @@ from urllib.parse import quote
 
 import geoexplorer
 
+_STOPPED = 130  # the exit status of a program that was interrupted
 _NEEDED_BY_LAB = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly")
 _SHOWN_VERSIONS = (
     *("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pillow"),
@@ -41,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if arguments.command == "figures":
             return figures(arguments)
+        if arguments.command == "study":
+            return study(arguments)
         print("\n".join(info()))
     except CommandError as error:
         print(f"geoexplorer: {error}", file=sys.stderr)
@@ -113,6 +117,25 @@ def figures(arguments: argparse.Namespace) -> int:
     except (OSError, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     return make_figures(request)
+
+
+def study(arguments: argparse.Namespace) -> int:
+    """Run the study of a file, print its table, and return the exit status."""
+    from geoexplorer.study_command import run_study
+
+    try:
+        return run_study(
+            arguments.file,
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            retry_failed=arguments.retry_failed,
+            show=not arguments.quiet,
+        )
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        return _STOPPED
+    except (ModuleNotFoundError, OSError, TypeError, ValueError) as error:
+        raise CommandError(str(error)) from error
 
 
 def info() -> Iterator[str]:
@@ -195,7 +218,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"geoexplorer {geoexplorer.__version__}"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="lab | figures | info")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="lab | figures | study | info"
+    )
     opened = commands.add_parser(
         "lab",
         help="open the Explorer in JupyterLab",
@@ -205,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument("--port", type=_port, metavar="N", help="port to listen on")
     opened.add_argument("--notebook", type=Path, metavar="FILE", help="open this notebook instead")
     _add_figures(commands)
+    _add_study(commands)
     commands.add_parser("info", help="print versions, devices and bundled networks")
     return parser
 
@@ -247,6 +273,34 @@ def _add_figures(commands: Any) -> None:
         metavar="NAMES",
         help="html,svg,png (all by default)",
     )
+
+
+def _add_study(commands: Any) -> None:
+    run = commands.add_parser(
+        "study",
+        help="measure many images under several networks, and store what is found",
+        description="Run the study that a TOML file describes, as far as it is not done, and print "
+        "a table. Every shard of images is stored when it is done: the same command goes on where "
+        "it was stopped.",
+    )
+    run.add_argument(
+        "file", type=Path, metavar="FILE", help="TOML file: store, networks, images, ..."
+    )
+    where = run.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes on this machine (Dask)"
+    )
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
+    run.add_argument(
+        "--retry-failed", action="store_true", help="measure shards with failed images again"
+    )
+    run.add_argument("--quiet", action="store_true", help="tell no progress")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 is needed, got {text!r}")
+    return int(text)
 
 
 def _listed(values: Sequence[str] | None) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from geoexplorer.results import Result
+from geoexplorer.studies.as_results import as_result
 from geoexplorer.studies.layout import DIRECTIONS_STATUS, FAILED, NOT_DONE, STATUS
 from geoexplorer.studies.store import Store
 
@@ -111,6 +113,33 @@ class StoredStudy:
         failed = table[table["status"] == FAILED].reset_index()
         known = [name for name in ("network", "image", "file", "reason") if name in failed]
         return failed[known]
+
+    def result(self, form: str, network: str | None = None) -> Result:
+        """What was found about one network, as the plain function gives it; it can be drawn.
+
+        Parameters
+        ----------
+        form
+            ``"curvature"`` gives :class:`~geoexplorer.PrincipalCurvatures`,
+            ``"shared_directions"`` :class:`~geoexplorer.SharedDirections`,
+            ``"relative_curvature"`` :class:`~geoexplorer.RelativeCurvature` (rho),
+            ``"detection"`` :class:`~geoexplorer.DetectionROC`, and ``"connectivity, images"``,
+            ``"... perturbed"`` and ``"... random"`` :class:`~geoexplorer.Connectivity`. They hold
+            what the study holds: no points or directions of single images.
+        network
+            Its name; not needed where there is one.
+
+        Raises
+        ------
+        ValueError
+            If the study has no such result or network, or nothing of it is done.
+        """
+        networks = list(self.description["networks"])
+        if network is None:
+            if len(networks) > 1:
+                raise ValueError(f"network must be one of {', '.join(networks)}, got None")
+            (network,) = networks
+        return as_result(form, self.dataset(), self.description, network)
 
     def summary(self) -> pd.DataFrame:
         """One row a network: how many images are done, and what is typical of them."""

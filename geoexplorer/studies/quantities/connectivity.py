@@ -90,6 +90,9 @@ class Connectivity(Quantity):
                 "length of the path divided by the distance of its ends",
                 _DIMS, "double", nan="anywhere",
             ),
+            "path_distance": Variable(
+                "l2 distance of its ends", _DIMS, "double", "l2 of pixel values", nan="anywhere"
+            ),
             "anchors": Variable("points that the path is made of", _DIMS, "whole"),
             "path_margin": Variable(
                 "least f_own - f_other on the path", _DIMS, "double", nan="anywhere"
@@ -153,6 +156,11 @@ def _facts(path: RegionPath | None, has_partner: bool) -> dict[str, float]:
         "connected": unknown if path is None else int(path.connected),
         "proven": unknown if path is None else int(path.proof == "exact"),
         "straightness": path.straightness if path is not None and connected else math.nan,
+        "path_distance": math.nan if path is None else _distance(path),
         "anchors": len(path.anchors) if path is not None and connected else 0,
         "path_margin": path.least_margin if path is not None and connected else math.nan,
     }
+
+
+def _distance(path: RegionPath) -> float:
+    return float((path.anchors[-1] - path.anchors[0]).double().norm())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from geoexplorer.geometry.shared_directions import SharedDirections as Found
 from geoexplorer.geometry.subspaces import shared_directions_steps
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Result
-from geoexplorer.studies.quantities.base import Batch, Columns, Facts, Variable
+from geoexplorer.studies.quantities.base import Batch, Columns, Facts, Variable, flags
 from geoexplorer.studies.quantities.curvature import AtPoints
 
 __all__ = ["SharedDirections"]
@@ -76,6 +77,15 @@ class SharedDirections(AtPoints):
             "shared_residual": Variable(
                 "how far it may be off", dims, units=_CURVATURE, by="network"
             ),
+            "shared_converged": Variable(
+                "whether that is little", dims, "flag", by="network"
+            ),
+            "shared_asymmetry": Variable(
+                "relative asymmetry of the mean as measured", kind="double", by="network"
+            ),
+            "shared_points": Variable(
+                "boundary points in the mean", kind="whole", by="network"
+            ),
             "rho": Variable(
                 "|uᵀ G u| along each, divided by the mean over random directions; NaN for the "
                 "images that made the mean",
@@ -116,6 +126,9 @@ class SharedDirections(AtPoints):
             "shared_direction": result.directions.numpy(),
             "shared_value": result.values.numpy(),
             "shared_residual": result.residuals.numpy(),
+            "shared_converged": flags(result.converged),
+            "shared_asymmetry": np.array(result.asymmetry),
+            "shared_points": np.array(result.points),
         }
 
     def steps(self, clf: Classifier, batch: Batch, seed: int) -> Iterator[_AtUnseen]:
