@@ -13,6 +13,7 @@ __all__ = ["Pace", "about", "seconds_for"]
 
 _BATCH = 64
 _FEWEST_SMOOTHED = 4_096  # gradients of a smoothed shape operator in few dimensions
+_PASSES_TO_PROVE = 0.4  # of a path, for each number that a layer gives for one image
 _DRAWING = 1.0  # seconds a picture in three formats
 _PICTURES = {"sections": 2, "path": 2, "shared": 2, "detection": 4}
 
@@ -63,7 +64,9 @@ def _passes(figure: str, subject: Subject, kinked: bool) -> tuple[float, float]:
         return 10_000, 4_000 + points
     if figure == "path":
         proven = sizes.thorough or soon_proven(subject.clf)
-        return 300 * sizes.pairs + (2.4 * layer_outputs(subject.clf) if proven else 0), 0
+        return 300 * sizes.pairs + (
+            _PASSES_TO_PROVE * layer_outputs(subject.clf) if proven else 0
+        ), 0
     if figure == "convex":
         return 9 * sizes.combinations, 0
     if figure == "profiles":
