@@ -50,6 +50,7 @@ TRACES = (
     "selected",
     "labels",
 )
+_ROUNDING = 1e-6  # of sums of heights, in pixels
 _LEAST_PLOT = (90.0, 60.0)
 _LINE = 1.3
 _KEPT = 15.0  # lines of text: the height of the plot that a caption leaves where it is given
@@ -195,7 +196,8 @@ class Canvas:
             plot_height = min(max(_SHAPE * wide, _LOWEST * font), _HIGHEST * font)
         plot_height = max(plot_height, _LEAST_PLOT[1])
         whole = math.ceil(top + plot_height + bottom) if height is None else height
-        if wide < _LEAST_PLOT[0] or whole - top - bottom < _LEAST_PLOT[1]:
+        tall = whole - top - bottom + _ROUNDING
+        if wide < _LEAST_PLOT[0] or tall < _LEAST_PLOT[1]:
             raise ValueError(
                 f"width and height must leave {_LEAST_PLOT[0]:.0f} by {_LEAST_PLOT[1]:.0f} pixels "
                 f"for the plot beside its texts, got width={width:.0f}, height={height} with a "

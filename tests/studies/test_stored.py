@@ -1,0 +1,136 @@
+"""Reading a study: masked data, tables, and results that can be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import geoexplorer as gx
+from geoexplorer.studies.as_results import FORMS
+
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    clf = gx.load_classifier("digits-cnn-smooth", device="cpu")
+    return gx.Study(
+        clf, gx.load_images("digits", n=COUNT),
+        {
+            "boundary": {"effort": "deepfool"},
+            "curvature": {"k": 3, "at": 0.9},
+            "connectivity": {"scenario": ["images", "perturbed"]},
+            "shared_directions": {"m": 4, "images": 3, "probes": 10},
+            "detection": {"probes": 5, "scales": [1.5, 3]},
+        },
+        store=tmp_path_factory.mktemp("study") / "found.zarr",
+        shard_size=4,
+    ).run(show=False)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain():
+    clf = gx.load_classifier("digits-cnn-smooth", device="cpu")
+    x = gx.load_images("digits", n=COUNT).images
+    return clf, gx.nearest_boundary(clf, x, effort="deepfool")
+
+
+def test_every_result_can_be_drawn(study):
+    names = [name for name in FORMS if name != "connectivity, random"]
+    for name in names:
+        figure = study.result(name).figure()
+        assert "digits-cnn-smooth" in figure.to_json()
+
+
+def test_curvatures_are_those_of_the_plain_function(study, plain):
+    clf, points = plain
+    ours, theirs = study.result("curvature"), gx.principal_curvatures(clf, points, 3, at=0.9)
+    torch.testing.assert_close(ours.values, theirs.values, rtol=1e-3, atol=1e-4)
+    for name in ("method", "step", "at", "dimension"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert torch.equal(ours.own, theirs.own)
+    assert torch.equal(ours.other, theirs.other)
+    assert torch.equal(ours.converged, theirs.converged)
+
+
+def test_the_roc_is_that_of_the_plain_function(study, plain):
+    clf, points = plain
+    ours, theirs = study.result("detection"), gx.detection_roc(clf, points, (1.5, 3), probes=5)
+    torch.testing.assert_close(ours.natural.float(), theirs.natural.float(), rtol=1e-3, atol=1e-3)
+    for name in ("changed", "recovered", "runner_up", "own"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+    for name in ("scales", "perturbation", "probes", "step", "class_names"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    for score in ("curvature", "margin"):
+        torch.testing.assert_close(ours.auc(score), theirs.auc(score))
+
+
+def test_shared_directions_are_those_of_the_first_images(study, plain):
+    clf, points = plain
+    ours, theirs = study.result("shared_directions"), gx.shared_directions(clf, points[:3], 4)
+    assert ours.points == theirs.points == 3
+    torch.testing.assert_close(ours.values, theirs.values, rtol=1e-3, atol=1e-4)
+    relative = study.result("relative_curvature")
+    assert len(relative) == COUNT - 3
+    there = gx.relative_curvature(clf, points[3:], ours.directions, probes=10)
+    torch.testing.assert_close(relative.values.float(), there.values, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(relative.along.float(), there.along, rtol=1e-2, atol=1e-3)
+
+
+def test_pairs_count_as_in_connectivity(study):
+    pairs = study.result("connectivity, perturbed")
+    data = study.dataset().sel(scenario="perturbed", network="digits-cnn-smooth")
+    assert torch.equal(pairs.first, torch.arange(COUNT))
+    assert pairs.altogether().connected == int((data["connected"] == 1).sum())
+    assert (pairs.distances > 0).all()
+
+
+def test_summary_agrees_with_the_results(study):
+    row = study.summary().loc["digits-cnn-smooth"]
+    assert row["images"] == COUNT
+    assert row["AUC, scale 1.5"] == pytest.approx(float(study.result("detection").auc()[0]))
+    assert row["distance, median"] == pytest.approx(float(study.dataset()["distance"].median()))
+    assert row["accuracy"] == 1.0
+
+
+def test_the_table_has_one_row_an_image_and_short_dimensions_as_columns(study):
+    table = study.to_dataframe()
+    assert len(table) == COUNT
+    assert {"network", "image", "label", "predicted", "distance", "score_0", "score_1.5"} <= set(
+        table
+    )
+    assert "connected_images" in table
+    assert table["distance"].dtype == np.float64
+    assert table["predicted"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("curve",), "form must be one of curvature"),
+        (("curvature", "resnet"), "network must be one of digits-cnn-smooth, got 'resnet'"),
+        (("connectivity, random",), "it has the scenarios images, perturbed"),
+    ],
+)
+def test_what_is_not_there_is_named(study, arguments, told):
+    with pytest.raises(ValueError, match=told):
+        study.result(*arguments)
+
+
+def test_what_is_not_done_is_unknown(tmp_path):
+    clf = gx.load_classifier("digits-cnn", device="cpu")
+    study = gx.Study(clf, gx.load_images("digits", n=4), store=tmp_path / "s.zarr", shard_size=2)
+    steps = study.run_steps()
+    while next(steps).done < 1:
+        pass
+    steps.close()
+    data = gx.open_study(tmp_path / "s.zarr").dataset().isel(network=0)
+    assert data["status"].values.tolist() == [1, 1, 0, 0]
+    assert np.isnan(data["distance"].values[2:]).all()
+    assert data["predicted"].values[2:].tolist() == [-1, -1]
+    assert study.summary().loc["digits-cnn", "images"] == 2
+    with pytest.raises(ValueError, match="needs the quantity 'curvature'"):
+        study.result("curvature")
+    with pytest.raises(ValueError, match="nothing at"):
+        gx.open_study(tmp_path / "nowhere.zarr")
