@@ -61,9 +61,10 @@ def test_networks_are_names_or_tables(written):
 
 def test_a_network_of_ones_own_is_made_by_a_function_beside_the_file(written, tmp_path):
     (tmp_path / "my_own_networks.py").write_text(
-        "import geoexplorer as gx, torch\n"
+        "import geoexplorer as gx\n"
+        "from torch.nn import Flatten, Linear, Sequential\n"
         "def linear(classes):\n"
-        "    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes)).eval()\n"
+        "    module = Sequential(Flatten(), Linear(64, classes)).eval()\n"
         "    return gx.Classifier(module, input_shape=(1, 8, 8), device='cpu', name='mine')\n"
     )
     text = DIGITS.replace(
