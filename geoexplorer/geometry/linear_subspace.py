@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geoexplorer.arguments import require_image_shape, require_seed, require_whole
 from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.geometry.blocks import slices
 from geoexplorer.results import Stored
 
 __all__ = ["Subspace", "dct_block", "dct_diagonal", "require_subspaces"]
@@ -19,6 +20,8 @@ __all__ = ["Subspace", "dct_block", "dct_diagonal", "require_subspaces"]
 _ORTHONORMAL = 1e-3  # largest deviation of an inner product
 # A vector of which the others leave less than this share lies in their span.
 _DEPENDENT = 1e-5
+_NUMBERS = 2**20  # of a basis, looked at together
+_BLOCKS, _LARGEST_BLOCK = 4, 8  # of cosines by default, and the frequencies of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,12 @@ class Subspace(Stored):
     name: str
 
     def __post_init__(self) -> None:
-        rows = _vectors(self.basis, "basis").flatten(1).double()
-        gram = rows @ rows.T
-        deviation = float((gram - torch.eye(len(rows), dtype=torch.float64)).abs().max())
+        rows = _vectors(self.basis, "basis").flatten(1)
+        gram = -torch.eye(len(rows), dtype=torch.float64)
+        for part in slices(rows.shape[1], max(1, _NUMBERS // len(rows))):
+            pixels = rows[:, part].double()  # some of them: all would be twice the basis
+            gram += pixels @ pixels.T
+        deviation = float(gram.abs().max())
         if not deviation <= _ORTHONORMAL:
             raise ValueError(
                 "basis must be orthonormal, got inner products that are off by up to "
@@ -212,12 +218,13 @@ def dct_block(shape: Sequence[int], first: int, size: int) -> Subspace:
     first = require_whole("first", first, 0, least - size)
     rows = _cosines(height)[first : first + size]
     columns = _cosines(width)[first : first + size]
-    images = torch.einsum("ih,jw->ijhw", rows, columns).reshape(-1, height, width)
-    basis = torch.zeros(channels, len(images), channels, height, width, dtype=torch.float64)
-    for channel in range(channels):
-        basis[channel, :, channel] = images
+    basis = torch.zeros(channels, size, size, channels, height, width)
+    for index, row in enumerate(rows):
+        images = row[:, None] * columns[:, None]  # (size, H, W)
+        for channel in range(channels):
+            basis[channel, index, :, channel] = images
     name = f"DCT {first} to {first + size - 1}" if size > 1 else f"DCT {first}"
-    return Subspace(basis.flatten(0, 1).float(), name)
+    return Subspace(basis.flatten(0, 2), name)
 
 
 def dct_diagonal(
@@ -230,9 +237,11 @@ def dct_diagonal(
     shape
         ``(C, H, W)``.
     size
-        Of a block; a quarter of the image's smaller side by default.
+        Of a block; by default a quarter of the image's smaller side, and 8 at most: a block has
+        C·size² directions, each as large as an image.
     step
-        From one block to the next; ``size`` by default, so that they do not overlap.
+        From one block to the next; by default ``size``, so that they do not overlap, and more
+        where without a ``size`` about four blocks reach along the whole diagonal.
 
     Examples
     --------
@@ -240,8 +249,13 @@ def dct_diagonal(
     ['DCT 0 to 1', 'DCT 2 to 3', 'DCT 4 to 5', 'DCT 6 to 7']
     """
     least = min(require_image_shape("shape", shape)[1:])
-    size = max(1, least // 4) if size is None else require_whole("size", size, 1, least)
-    step = size if step is None else require_whole("step", step, 1)
+    apart = 1
+    if size is None:
+        size = min(max(1, least // _BLOCKS), _LARGEST_BLOCK)
+        apart = (least - size) // (_BLOCKS - 1)
+    else:
+        size = require_whole("size", size, 1, least)
+    step = max(size, apart) if step is None else require_whole("step", step, 1)
     return tuple(dct_block(shape, first, size) for first in range(0, least - size + 1, step))
 
 
@@ -263,6 +277,7 @@ def _vectors(value: Any, argument: str, *, finite: bool = True) -> Tensor:
         raise ValueError(
             f"{argument} must have shape (m, C, H, W) with m at least 1, got {tuple(value.shape)}"
         )
-    if finite and not bool(value.isfinite().all()):
+    # By the ends of the range, which are NaN where one number is: a mask would be as large.
+    if finite and not all(math.isfinite(end) for end in value.aminmax()):
         raise ValueError(f"{argument} holds NaN or infinite values")
     return value.detach().cpu()

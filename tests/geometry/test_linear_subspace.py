@@ -1,6 +1,8 @@
 """Subspaces: projections and shares by plain linear algebra, cosines by scipy."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -153,6 +155,37 @@ class TestCosines:
         assert [block.name for block in blocks] == ["DCT 0 to 3", "DCT 2 to 5", "DCT 4 to 7"]
         assert dct_block((1, 8, 8), 3, 1).name == "DCT 3"
         assert [block.dimension for block in dct_diagonal((2, 3, 3))] == [2, 2, 2]
+
+    @pytest.mark.parametrize("least", [1, 2, 3, 8, 10, 28, 32])
+    def test_by_default_small_images_are_cut_into_quarters(self, least):
+        size = max(1, least // 4)
+        blocks = dct_diagonal((1, least, least + 1))
+        expected = [dct_block((1, least, least), first, size).name
+                    for first in range(0, least - size + 1, size)]  # fmt: skip
+        assert [block.name for block in blocks] == expected
+
+    def test_by_default_large_images_have_four_small_blocks(self):
+        blocks = dct_diagonal((3, 128, 128))
+        assert [block.name for block in blocks] == [
+            "DCT 0 to 7", "DCT 40 to 47", "DCT 80 to 87", "DCT 120 to 127",
+        ]  # fmt: skip
+        assert [block.dimension for block in blocks] == [192] * 4
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+    def test_a_block_takes_no_more_memory_than_it_holds(self):
+        """Of 151 MB; a basis in float64, or its products in one go, would be twice that."""
+        script = (
+            "from pathlib import Path\n"
+            "from geoexplorer.geometry.linear_subspace import dct_block\n"
+            "dct_block((3, 16, 16), 0, 2)\n"
+            "status = Path('/proc/self/status')\n"
+            "most = lambda: int(status.read_text().split('VmHWM:')[1].split()[0]) * 1024\n"
+            "before = most()\n"
+            "block = dct_block((3, 128, 128), 0, 16)\n"
+            "print((most() - before) / block.basis.nbytes)\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert float(ran.stdout) <= 1.5, ran.stderr
 
     def test_the_whole_spectrum_is_the_whole_space(self):
         v = gaussian(3, (3, 6, 6))
