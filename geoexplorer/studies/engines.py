@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +30,10 @@ Measure = Callable[[Classifier, Request], Iterator[Outcome]]
 _TRIES = 4  # of one job whose workers are lost
 _WAIT = 0.2  # seconds between two looks at what happens elsewhere
 _AHEAD = 2  # jobs of a worker at once: one that is measured, one that is on its way
+
+
+# What futures of such jobs raise; a job that is cancelled on its worker was given to another one.
+_LOST = ("KilledWorker", "FutureCancelledError", "CommClosedError", "Cancelled")
 
 
 @dataclass(frozen=True)
@@ -155,8 +160,8 @@ class DaskEngine:
 
     Raises
     ------
-    TypeError
-        If the client is none.
+    TypeError, ValueError
+        If the client is none, or an asynchronous one.
     """
 
     def __init__(self, networks: Sequence[Classifier], client: Any) -> None:
@@ -164,6 +169,8 @@ class DaskEngine:
             raise TypeError(
                 f"client must be a dask.distributed.Client or None, got {type(client).__name__}"
             )
+        if client.asynchronous:
+            raise ValueError("client must be made with asynchronous=False, got an asynchronous one")
         self._networks, self._client = networks, client
         self._sent: dict[int, Any] = {}
         self._seen: set[str] = set()
@@ -196,27 +203,31 @@ class DaskEngine:
                 check_cancelled()
                 for future in _finished(list(running)):
                     job, request, tries = running.pop(future)
-                    if future.status == "finished":
-                        yield job, future.result()
-                    elif _is_lost(future) and tries < _TRIES:
+                    try:
+                        outcome = future.result()
+                    except BaseException as error:
+                        if type(error).__name__ not in _LOST or tries == _TRIES:
+                            raise
                         self._count_workers()
                         self._sent.pop(job.network, None)  # it may have gone with the worker
                         running[self._submitted(job, request)] = (job, request, tries + 1)
                     else:
-                        future.result()  # raises what happened
-                    future.release()
+                        yield job, outcome
         finally:
-            self._count_workers()
-            self._client.cancel(list(running))
+            if running:
+                self._client.cancel(list(running))
+            self._sent.clear()
 
     def _submitted(self, job: Job, request: Request) -> Any:
-        while not self._workers():  # they are on their way, or restarted
+        while job.network not in self._sent:
             check_cancelled()
-            time.sleep(_WAIT)
-        if job.network not in self._sent:
-            self._sent[job.network] = self._client.scatter(
-                self._networks[job.network], broadcast=True, hash=False
-            )
+            if not self._workers():  # they are on their way, or restarted
+                time.sleep(_WAIT)
+                continue
+            with suppress(OSError, TimeoutError):  # the worker that it was sent to is lost
+                self._sent[job.network] = self._client.scatter(
+                    self._networks[job.network], broadcast=True, hash=False
+                )
         return self._client.submit(_last, job.measure, self._sent[job.network], request, pure=False)
 
     def _workers(self) -> Mapping[str, Any]:
@@ -230,25 +241,33 @@ class DaskEngine:
 
 
 def _finished(futures: Sequence[Any]) -> Iterable[Any]:
-    """Those that are done, after a while at most."""
+    """Those that are done, lost ones among them, after a while at most."""
     from distributed import wait
 
-    try:
-        done: set[Any] = wait(  # type: ignore[no-untyped-call]
-            futures, timeout=_WAIT, return_when="FIRST_COMPLETED"
-        ).done
-    except TimeoutError:
-        return ()
-    return done
-
-
-def _is_lost(future: Any) -> bool:
-    """Whether a job ended because of its worker, and not because of what it does."""
-    if future.status in ("cancelled", "lost"):
-        return True
-    error = future.exception()
-    return type(error).__name__ in ("KilledWorker", "FutureCancelledError", "CommClosedError")
+    # It raises an error where all are lost, of a kind that is not in every version.
+    with suppress(Exception):
+        wait(futures, timeout=_WAIT, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
+    return [future for future in futures if future.done()]
 
 
 def _last(measure: Measure, clf: Classifier, request: Request) -> Outcome:
-    return jobs.last(measure(clf, request))
+    with jobs.cancellable(_NotWanted()):
+        return jobs.last(measure(clf, request))
+
+
+class _NotWanted(threading.Event):
+    """Set once the scheduler has told the worker to drop the task that runs in this thread.
+
+    Dask itself lets a task that has begun run to its end.
+    """
+
+    def __init__(self) -> None:
+        from distributed import get_worker
+
+        super().__init__()
+        self._worker = get_worker()
+        self._key = self._worker.get_current_task()
+
+    def is_set(self) -> bool:
+        task = self._worker.state.tasks.get(self._key)
+        return task is None or task.state == "cancelled"
