@@ -185,11 +185,17 @@ def _search(rays: Rays, effort: str, seed: int, recorder: Recorder) -> Iterator[
             stages = iter([(1.0, deepfool_offsets(rays[rows]))])
         else:
             stages = minimise(rays[rows], EFFORTS[effort], seed=seed)
+        scouted: Tensor | None = None
         for share, offsets in stages:
+            scouted = offsets if scouted is None else scouted
             fraction = (index + share) / len(blocks)
             news = shown + _LEAST_NEWS <= fraction < 1.0
             if news or share == 1.0:
                 settled.settle(rows, offsets)
+                # Whether or not there was news of them, which depends on the company.
+                lost = settled.widths[rows].isinf()
+                if scouted is not offsets and bool(lost.any()):
+                    settled.settle(rows[lost], scouted[lost])
             if news:
                 shown = fraction
                 message = f"boundary points, block {index + 1} of {len(blocks)}"
@@ -215,6 +221,8 @@ class _Settled:
 
     def settle(self, rows: Tensor, offsets: Tensor) -> None:
         """Take in offsets near the boundary, after a last bisection along each of them."""
+        self.points[rows], self.normals[rows] = math.nan, math.nan
+        self.widths[rows], self.across[rows] = math.inf, self.rays.other[rows]
         rows, offsets = _finite(rows, offsets)
         part = self.rays[rows]
         crossing = part.cross(

@@ -20,6 +20,10 @@ ANY = -1
 # Shortest and longest step into a bracket, as shares of it: pure secant steps stall where the
 # network is far from linear along the ray.
 _SECANT_LIMITS = (0.02, 0.98)
+# A trial lies so much of the tolerance aside of where the secant meets zero, on the side that was
+# not met last: where the network is linear, rounding would decide on which side it falls, and with
+# it how the search goes on.
+_ASIDE = 0.03
 _TINY = 1e-30
 _ROUNDINGS = 10.0
 
@@ -206,7 +210,9 @@ class Rays:
             if len(rows) == 0:
                 break
             secant = level_in[rows] / (level_in[rows] - level_out[rows])
-            step = secant.clamp(*_SECANT_LIMITS) * (outside[rows] - inside[rows])
+            width = outside[rows] - inside[rows]
+            aside = _ASIDE * tolerance * last_side[rows] * outside[rows] / width
+            step = (secant + aside).clamp(*_SECANT_LIMITS) * width
             growing = outside[rows].isinf()
             t[rows] = torch.where(growing, t[rows] * growth, inside[rows] + step)
         return Crossing(inside, outside)

@@ -78,6 +78,9 @@ _RANDOM_START = 0.01  # first step along them, root mean square over the pixels
 _SCOUT_FIRST, _SCOUT_GROWTH, _SCOUT_ROUNDS = 0.4, 1.5, 28
 _STEP_GROWTH, _STEP_ROUNDS = 1.05, 3
 _TOLERANCE = 1e-3  # relative width of a bracket while the search goes on
+# Where a step is looked at first: where the network is linear it ends on the boundary itself, and
+# rounding would decide on which side.
+_BEYOND = 1 + 0.03 * _TOLERANCE
 _OVERSHOOT = 1.05  # of a marching step, which otherwise stops short of the boundary
 _GIVE_UP = 2e-3  # a search whose step was shortened to this share has ended
 _SHORTEN, _LENGTHEN = 0.6, 1.5
@@ -248,9 +251,8 @@ def _refine(rays: Rays, offsets: Tensor, steps: int) -> Iterator[tuple[float, Te
         best[rows] = search.anchor
         if done % _REPORT == 0 and done < steps:
             yield done / steps, best
-        going = search.share > _GIVE_UP
-        if int(going.sum()) < _CROWDED * len(rows):
-            rows, search = rows[going], search[going]
+        if int(search.going.sum()) < _CROWDED * len(rows):
+            rows, search = rows[search.going], search[search.going]
     yield 1.0, best
 
 
@@ -267,6 +269,7 @@ class _Search:
     levels: Tensor  # (n, m): their values at the image
     multipliers: Tensor  # (n, m)
     kept_down: Tensor  # (n,): linearisations of third classes made so far
+    going: Tensor  # (n,) bool; where not, the anchor stays, however long others go on
     steps: int = 0
 
     @classmethod
@@ -284,6 +287,7 @@ class _Search:
             levels=offsets.new_full((n, m), -math.inf),
             multipliers=offsets.new_zeros(n, m),
             kept_down=torch.zeros_like(rays.own),
+            going=torch.ones_like(rays.own, dtype=torch.bool),
         )
 
     def __getitem__(self, rows: Tensor) -> _Search:
@@ -297,6 +301,7 @@ class _Search:
             self.levels[rows],
             self.multipliers[rows],
             self.kept_down[rows],
+            self.going[rows],
             self.steps,
         )
 
@@ -315,13 +320,13 @@ class _Search:
         share = torch.where(self.feasible, self.share, 1.0)[:, None]
         tried = self.anchor + share * (shortest - self.anchor)
         crossing = rays.cross(
-            tried, first=1.0, growth=_STEP_GROWTH, tolerance=_TOLERANCE, rounds=_STEP_ROUNDS
+            tried, first=_BEYOND, growth=_STEP_GROWTH, tolerance=_TOLERANCE, rounds=_STEP_ROUNDS
         )
         t = torch.where(crossing.found, crossing.outside, 1.0)[:, None]
         self.place = rays.clip(t * tried)
         usable = crossing.found & _is_boundary(rays, self.place)
         nearer = self.place.norm(dim=1) < (1 - _LEAST_GAIN) * self.anchor.norm(dim=1)
-        better = usable & (nearer | ~self.feasible)
+        better = usable & (nearer | ~self.feasible) & self.going
         self.anchor = torch.where((better | ~self.feasible)[:, None], self.place, self.anchor)
         self.share = torch.where(
             better | ~self.feasible,
@@ -329,6 +334,7 @@ class _Search:
             _SHORTEN * self.share,
         )
         self.feasible = self.feasible | usable
+        self.going = self.going & (self.share > _GIVE_UP)
 
     def _remember(self, rows: Tensor, slots: Tensor, distances: Tensor, normals: Tensor) -> None:
         """Keep half-spaces ``distance + normal (p - place) <= 0`` of some images, one for each."""
