@@ -37,6 +37,8 @@ def orthonormal(vectors: Tensor, basis: Tensor | None = None) -> Tensor:
     always has as many vectors. All of them together must fit into the space.
     """
     known = 0 if basis is None else basis.shape[1]
+    result: Tensor | None = None
+    rows = torch.arange(len(vectors), device=vectors.device)
     for attempt in range(_ATTEMPTS):
         vectors = _normalised(vectors)
         left = torch.ones_like(vectors[..., :1])
@@ -47,14 +49,20 @@ def orthonormal(vectors: Tensor, basis: Tensor | None = None) -> Tensor:
                 q, r = torch.linalg.qr(vectors.transpose(1, 2))
             vectors = q.transpose(1, 2)
             left = left * torch.diagonal(r, dim1=1, dim2=2).abs()[..., None]
+        result = vectors if result is None else result.index_copy(0, rows, vectors)
         lost = ~(left > _LOST)
-        if not bool(lost.any()):
+        # Only the points that lack a vector go on, and with random ones from a seed of its own:
+        # what one point lacks must not change another's numbers, not even a sign.
+        lacking = lost.any(1)[:, 0]
+        if not bool(lacking.any()):
             break
-        # Drawn from a seed of its own: what one point lacks must not change another's numbers.
+        rows, vectors, lost = rows[lacking], vectors[lacking], lost[lacking]
+        basis = None if basis is None else basis[lacking]
         generator = torch.Generator().manual_seed(_ATTEMPTS * known + attempt)
         random = random_block(vectors.shape[1], vectors.shape[2], generator, vectors)
         vectors = torch.where(lost, random, vectors)
-    return vectors
+    assert result is not None  # there is at least one attempt
+    return result
 
 
 def random_block(m: int, d: int, generator: torch.Generator, like: Tensor) -> Tensor:

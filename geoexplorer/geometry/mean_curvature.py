@@ -16,7 +16,7 @@ from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news
 from geoexplorer.geometry.operators import ShapeOperators
-from geoexplorer.geometry.spectra import quadrature_steps
+from geoexplorer.geometry.spectra import chain_vectors, quadrature_steps
 from geoexplorer.jobs import Progress
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _PROBES_TOGETHER = 32  # at a point
+_POINTS_TOGETHER = 16
 _NOISE_VECTORS = 2
 
 
@@ -284,7 +285,9 @@ def _densities(measurement: Measurement, probes: int, order: int) -> Steps[Curva
             **measurement.facts(),
         )
 
-    for block in measurement.blocks_along(_PROBES_TOGETHER):
+    each = chain_vectors(min(order, dimension))
+    chains = max(1, min(probes, measurement.fitting(each)))
+    for block in measurement.blocks(min(measurement.fitting(each * chains), _POINTS_TOGETHER)):
         rows, operators = measurement.shape_operators(block)
         noise[rows] = 0.0
         if measurement.method == "smoothed":

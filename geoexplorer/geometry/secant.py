@@ -132,10 +132,13 @@ def _offsets(levels: _Levels, normals: Tensor, places: Tensor, step: float) -> T
         low, high = torch.where(met, low, 2 * low), torch.where(met, high, 2 * high)
         if bool(met.all()):
             break
-    width = float((high - low).max()) * levels.width / step**2  # of κ, in that of the bounds
+    finest = _FINEST * step**2 / levels.width
     most = -math.log2(torch.finfo(level.dtype).eps)
-    for _ in range(math.ceil(min(math.log2(width / _FINEST), most))):
+    for _ in range(math.ceil(min(math.log2(float((high - low).max()) / finest), most))):
         middle = (low + high) / 2
         below = above(middle) < 0
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        # Each goes as far as it would alone, however wide the brackets beside it are.
+        wide = high - low > finest
+        low = torch.where(wide & below, middle, low)
+        high = torch.where(wide & ~below, middle, high)
     return torch.where(met, (low + high) / 2, math.nan)

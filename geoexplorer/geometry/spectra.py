@@ -27,6 +27,7 @@ __all__ = [
     "Extremes",
     "Operators",
     "assemble_steps",
+    "chain_vectors",
     "eigenpairs",
     "extreme_steps",
     "quadrature_steps",
@@ -244,8 +245,9 @@ def quadrature_steps(
     """
     n, dimension, like = operators.count, operators.dimension, operators.like
     order = min(order, dimension)
-    vector_bytes = max(n, 1) * dimension * like.element_size()
-    at_once = max(1, min(probes, operators.memory // (2 * (order + 4) * vector_bytes)))
+    # However many operators there are: noisy products depend on the vectors beside them.
+    chain_bytes = chain_vectors(order) * dimension * like.element_size()
+    at_once = max(1, min(probes, operators.memory // chain_bytes))
     nodes, weights = like.new_zeros(n, 0), like.new_zeros(n, 0)
     for part in slices(probes, at_once):
         start = random_block(part.stop - part.start, dimension, generator, like)
@@ -287,6 +289,14 @@ def _lanczos_steps(
             vectors = torch.where(ended[..., None], 0.0, rest / length[..., None])
             jacobi[..., index, index + 1] = jacobi[..., index + 1, index] = length
         yield (index + 1) / order, jacobi
+
+
+def chain_vectors(order: int) -> int:
+    """Vectors that :func:`quadrature_steps` holds for each probe of each operator.
+
+    As many probes go together as fit into memory for one operator.
+    """
+    return 2 * (order + 4)
 
 
 def vectors_held(dimension: int, m: int, *, noisy: bool = False) -> int:
