@@ -236,8 +236,18 @@ class _Request:
         """Images whose gradients and second differences fit into memory."""
         clf = self.clf
         numbers = _VECTORS * (self.classes + 1) * clf.dimension + 4 * self.probes * clf.n_classes
-        item = torch.finfo(clf.dtype).bits // 8
-        return max(1, min(_IMAGES_TOGETHER, clf.memory // (4 * item * numbers)))
+        return max(1, min(_IMAGES_TOGETHER, self._numbers // numbers))
+
+    @property
+    def classes_together(self) -> int:
+        """Other classes whose gradients fit into memory at each of those images: most often all."""
+        fitting = self._numbers // (self._together * _VECTORS * self.clf.dimension) - 1
+        return max(1, min(self.classes, fitting))
+
+    @property
+    def _numbers(self) -> int:
+        """That may be held."""
+        return self.clf.memory // (4 * (torch.finfo(self.clf.dtype).bits // 8))
 
 
 class _Measured:
@@ -250,15 +260,27 @@ class _Measured:
         self.labels: Tensor = self.logits.argmax(1)
         others = self.logits.scatter(1, self.labels[:, None], -math.inf)
         self.classes: Tensor = others.topk(request.classes, dim=1).indices  # (n, k)
-        rows = torch.cat([self.labels[:, None], self.classes], dim=1)
-        _, jacobian = clf.forward_jacobian(images, rows)
-        gradients = (jacobian[:, 1:] - jacobian[:, :1]).flatten(2)  # of F_i, (n, k, d)
-        self.slopes: Tensor = gradients.norm(dim=2)  # (n, k)
-        normals = gradients / self.slopes.clamp_min(_TINY)[:, :, None]
-        along = self._second_differences(normals)  # (n, k, L)
-        own = along.gather(2, self.labels[:, None, None].expand(-1, request.classes, 1))
-        self.along_normals: Tensor = (along.gather(2, self.classes[:, :, None]) - own)[:, :, 0]
+        parts = list(self._along_normals())
+        self.slopes: Tensor = torch.cat([slopes for slopes, _ in parts], dim=1)  # (n, k)
+        self.along_normals: Tensor = torch.cat([along for _, along in parts], dim=1)  # (n, k)
         self._sampled: list[Tensor] = []
+
+    def _along_normals(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """‖∇F_i‖ and nᵢᵀ H_i nᵢ of as many classes as fit into memory, ``(n, k)`` each."""
+        clf, labels = self._request.clf, self.labels[:, None]
+        own: Tensor | None = None  # the gradient of f_own, (n, 1, C, H, W)
+        for part in slices(self.classes.shape[1], self._request.classes_together):
+            classes = self.classes[:, part]
+            rows = classes if own is not None else torch.cat([labels, classes], dim=1)
+            _, jacobian = clf.forward_jacobian(self._images, rows)
+            if own is None:
+                own, jacobian = jacobian[:, :1], jacobian[:, 1:]
+            gradients = (jacobian - own).flatten(2)  # of F_i, (n, k, d)
+            slopes = gradients.norm(dim=2)
+            normals = gradients / slopes.clamp_min(_TINY)[:, :, None]
+            along = self._second_differences(normals)  # (n, k, L)
+            of_own = along.gather(2, labels[:, :, None].expand(-1, classes.shape[1], 1))
+            yield slopes, (along.gather(2, classes[:, :, None]) - of_own)[:, :, 0]
 
     def sampling(self, vectors: Tensor) -> Iterator[float]:
         """Measure along unit vectors ``(T, d)``; yields the share done."""

@@ -306,3 +306,27 @@ def test_bad_images(clf, x):
 def test_bad_rates(clf, rate):
     with pytest.raises(ValueError, match=r"^false_positive_rate must be"):
         detect(clf, random_images(2), 2).threshold_at(rate)
+
+
+def test_many_classes_are_measured_some_at_a_time(monkeypatch):
+    """As many as fit into memory beside one image; the numbers stay, the passes nearly."""
+    module, x = smooth_network((1, 8, 8), classes=41), random_images(3, (1, 8, 8))
+    plain = detect(classifier(module, (1, 8, 8)), x, 5, 0.1)
+    clf = classifier(module, (1, 8, 8))
+    clf.memory = 4 * 8 * 6 * 64 * 11  # less than may be asked for
+    rows, jacobian = [], clf.forward_jacobian
+
+    def watched(images, classes):
+        rows.append(len(images) * classes.shape[1])
+        return jacobian(images, classes)
+
+    monkeypatch.setattr(clf, "forward_jacobian", watched)
+    found = detect(clf, x, 5, 0.1)
+    assert max(rows) == 11
+    assert len(rows) == 3 * 4
+    for name in ("score", "terms", "margin", "standard_errors"):
+        ours, theirs = getattr(found, name), getattr(plain, name)
+        assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-9, equal_nan=True), name
+    assert torch.equal(found.recovered, plain.recovered)
+    assert found.cost.gradients == plain.cost.gradients
+    assert found.cost.forwards <= plain.cost.forwards + 3 * 3
