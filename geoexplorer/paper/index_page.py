@@ -156,7 +156,7 @@ def _picture(picture: Shown) -> str:
     if kind == "html":
         shown = f'<iframe src="{source}" title="{escape(picture.alt)}" loading="lazy"></iframe>'
     else:
-        shown = f'<img src="{source}" alt="{escape(picture.alt)}" loading="lazy">'
+        shown = f'<img src="{source}" alt="{escape(picture.alt)}">'
     links = " · ".join(_link(file, kind.upper()) for kind, file in picture.files.items())
     return f"<figure>{shown}<figcaption>{escape(picture.alt)} {links}</figcaption></figure>"
 
