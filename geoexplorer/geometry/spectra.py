@@ -12,6 +12,7 @@ how the eigenvalues are distributed, by Lanczos quadrature from random vectors (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -29,6 +30,7 @@ __all__ = [
     "assemble_steps",
     "chain_vectors",
     "eigenpairs",
+    "eigenvalues",
     "extreme_steps",
     "quadrature_steps",
     "symmetrised",
@@ -155,14 +157,21 @@ def symmetrised(matrices: Tensor) -> tuple[Tensor, Tensor]:
 def eigenpairs(matrices: Tensor, m: int | None = None) -> tuple[Tensor, Tensor]:
     """Eigenvalues of symmetric matrices, descending, and their unit vectors in rows.
 
-    All of them, or the m largest and the m smallest ones.
+    All of them, or the m largest and the m smallest ones; NaN of matrices that are not finite.
     """
-    with FullPrecision():
-        values, vectors = torch.linalg.eigh(matrices)
+    values, vectors = _eigh(matrices)
     values, rows = values.flip(1), vectors.transpose(1, 2).flip(1)
     if m is None:
         return values, rows
     return torch.cat([values[:, :m], values[:, -m:]], 1), torch.cat([rows[:, :m], rows[:, -m:]], 1)
+
+
+def eigenvalues(matrices: Tensor) -> Tensor:
+    """Eigenvalues of symmetric matrices, descending; NaN of those that are not finite."""
+    matrices, known = _finite(matrices)
+    with FullPrecision():
+        values = torch.linalg.eigvalsh(matrices).flip(1)
+    return torch.where(known[:, None], values, math.nan)
 
 
 def extreme_steps(
@@ -219,7 +228,8 @@ def extreme_steps(
                 converged = enough[:, None].expand_as(values)
             still = torch.where(drift[:, 0] <= _STILL, still + 1, 0)
         exhausted = size == dimension
-        ended = done | enough | (still >= _STILL_BLOCKS)
+        lost = ~values.isfinite().all(1)  # for good: what was measured there is not finite
+        ended = done | enough | lost | (still >= _STILL_BLOCKS)
         complete = exhausted or spent >= limit or bool(ended.all())
         fraction = 1.0 if complete else spent / (limit + 1)
         found = Extremes(values, vectors, residuals, converged, asymmetry, fraction)
@@ -256,7 +266,7 @@ def quadrature_steps(
             jacobi = so_far
             if share < 1.0:
                 yield (part.start + share * (part.stop - part.start)) / probes, nodes, weights
-        values, vectors = torch.linalg.eigh(jacobi)
+        values, vectors = _eigh(jacobi)
         more = vectors[..., 0, :].square().flatten(1)
         nodes = torch.cat([nodes, values.flatten(1)], dim=1)
         weights = torch.cat([weights * (part.start / part.stop), more / part.stop], dim=1)
@@ -306,6 +316,28 @@ def vectors_held(dimension: int, m: int, *, noisy: bool = False) -> int:
     """
     wanted = 2 * _looked_for(m, dimension, noisy)
     return 2 * _allowed(dimension, wanted, _ROOM) + _BESIDE * wanted
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Ascending, the vectors in columns; NaN for matrices that are not finite."""
+    matrices, known = _finite(matrices)
+    with FullPrecision():
+        values, vectors = torch.linalg.eigh(matrices)
+    return (
+        torch.where(known[..., None], values, math.nan),
+        torch.where(known[..., None, None], vectors, math.nan),
+    )
+
+
+def _finite(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Zeros in place of matrices that are not finite, of which no solver takes one, and which are.
+
+    One among many would be an error for all of them.
+    """
+    known = matrices.sum((-2, -1)).isfinite()
+    if not bool(known.all()):
+        matrices = torch.where(known[..., None, None], matrices, 0.0)
+    return matrices, known
 
 
 def _looked_for(m: int, dimension: int, noisy: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from geoexplorer.classifier import FullPrecision
@@ -15,6 +14,7 @@ from geoexplorer.geometry.spectra import (
     Extremes,
     assemble_steps,
     eigenpairs,
+    eigenvalues,
     symmetrised,
 )
 from geoexplorer.jobs import check_cancelled
@@ -44,7 +44,7 @@ def spectra_steps(measurement: Measurement, rows: Tensor, directions: bool) -> P
         values, vectors = eigenpairs(matrices)
         lifted = operators.lift(vectors)
     else:
-        values = torch.linalg.eigvalsh(matrices).flip(1)
+        values = eigenvalues(matrices)
     # The part of G that was symmetrised away, of which no more than its norm can act on u.
     share = asymmetry / 2  # of the antisymmetric part in G, whose square adds to the other's
     size = matrices.flatten(1).norm(dim=1) / (1 - share**2).clamp_min(_TINY).sqrt()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import geoexplorer as gx
 from geoexplorer.classifier import Classifier
@@ -24,7 +24,7 @@ from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.geometry.mean_curvature import curvature_density
 from geoexplorer.geometry.paths import enter_region
 from geoexplorer.geometry.relative_curvature import relative_curvature
-from geoexplorer.geometry.spectra import chain_vectors, quadrature_steps
+from geoexplorer.geometry.spectra import chain_vectors, extreme_steps, quadrature_steps
 
 SMOOTH = "digits-cnn-smooth"
 N = 12
@@ -230,6 +230,61 @@ def test_a_point_that_is_lost_again_does_not_depend_on_the_news(
     monkeypatch.setattr(boundary_module, "minimise", stages)
     monkeypatch.setattr(boundary_module, "_block_size", lambda *_: 1)
     assert bool(gx.nearest_boundary(clf, x[:count]).converged.all())
+
+
+class Partly(nn.Module):
+    """Class 0 is a ball; logits are NaN where the first pixel is above 0.93."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.flatten(1)
+        margin = 1.5 - pixels[:, 1:].square().sum(1) + 0 * (0.93 - pixels[:, 0]).sqrt()
+        return torch.stack([margin, -margin], dim=1)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda clf, b: gx.principal_curvatures(clf, b, method="central_difference", step=0.1),
+        lambda clf, b: gx.principal_curvatures(clf, b, 1, method="central_difference", step=0.1),
+        lambda clf, b: gx.principal_curvatures(clf, b, method="smoothed", step=0.1),
+        lambda clf, b: gx.mean_curvature(clf, b, method="central_difference", step=0.1),
+        lambda clf, b: curvature_density(clf, b, method="central_difference", step=0.1),
+    ],
+    ids=["all", "extreme", "smoothed", "mean", "density"],
+)
+def test_a_network_that_fails_at_one_point_costs_that_point_only(
+    measure: Callable[[Classifier, Any], Any],
+) -> None:
+    clf = Classifier(Partly().eval(), input_shape=(1, 2, 2), device="cpu", dtype=torch.float64)
+    x = torch.full((3, 1, 2, 2), 0.5, dtype=torch.float64)
+    x[1, 0, 0, 0] = 0.92
+    values = measure(clf, gx.nearest_boundary(clf, x)).values
+    assert values.reshape(3, -1).isnan().any(1).tolist() == [False, True, False]
+
+
+class Failing:
+    """Diagonal operators of which the second gives NaN, counting the products."""
+
+    count, dimension, memory, vectors_at_once = 2, 60, 2**24, 100
+    like = torch.zeros(0, dtype=torch.float64)
+    products = 0
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        self.products += vectors.shape[1]
+        found = torch.arange(60.0, dtype=torch.float64) ** 3 * vectors
+        found[1] = torch.nan
+        return found
+
+
+def test_a_search_does_not_go_on_for_an_operator_that_fails() -> None:
+    operators = Failing()
+    *_, found = extreme_steps(operators, 2, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        found.values[0], torch.tensor([59.0**3, 58.0**3, 1.0, 0.0]).double(), rtol=1e-3, atol=70.0
+    )
+    assert bool(found.values[1].isnan().all())
+    assert not bool(found.converged[1].any())
+    assert operators.products < 60
 
 
 def test_another_process_gives_the_same_bits() -> None:
