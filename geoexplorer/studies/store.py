@@ -230,8 +230,9 @@ class Store:
         common: dict[str, Any] = {
             "zarr_format": _FORMAT, "write_empty_chunks": False, "storage_options": self._options,
         }  # fmt: skip
+        # What is there is nothing, or was left half made.
         template.to_zarr(
-            place, mode="a", encoding=layout.encoding(template), consolidated=False, **common
+            place, mode="w", encoding=layout.encoding(template), consolidated=False, **common
         )
         log.to_zarr(
             place, group=_LOG, mode="a", encoding=layout.encoding(log), consolidated=True, **common
