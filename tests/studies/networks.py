@@ -10,7 +10,7 @@ from geoexplorer.classifier import Classifier
 SHAPE = (1, 4, 4)
 
 # Values of an image's first pixel, which no perturbation changes: the networks do not look at it.
-RAISES, NAN, NAN_BESIDE, CERTAIN = 0.7, 0.75, 0.65, 0.9
+GOOD, RAISES, NAN, NAN_BESIDE, CERTAIN = 0.1, 0.7, 0.75, 0.65, 0.9
 _NEAR = 0.02
 _KNOWN = 0.5  # the second pixel of an image that is as it was
 
@@ -46,7 +46,8 @@ class Troubled(Smooth):
         seen[:, 0, 0, 0] = 0
         logits = self.layers(seen * x)
         first = torch.eye(logits.shape[1], dtype=x.dtype)[0]
-        logits = logits + 100 * first * (mark > CERTAIN - _NEAR)[:, None]
+        # The rest is a thin slab, which is not hit by chance.
+        logits = logits + 100 * first * ~marked(GOOD)[:, None]
         nan = (marked(NAN) & known) | (marked(NAN_BESIDE) & ~known)
         return logits.masked_fill(nan[:, None], torch.nan)
 
@@ -77,7 +78,7 @@ def images(n: int, seed: int = 1) -> Tensor:
     return torch.rand(n, *SHAPE, generator=generator, dtype=torch.float64)
 
 
-def with_mark(image: Tensor, mark: float = 0.1) -> Tensor:
+def with_mark(image: Tensor, mark: float = GOOD) -> Tensor:
     """The image with its first pixel set, and its second one known."""
     image = image.clone()
     image[..., 0, 0, 0], image[..., 0, 0, 1] = mark, _KNOWN
