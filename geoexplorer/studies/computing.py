@@ -25,6 +25,7 @@ from geoexplorer.jobs import Cancelled, HasProgress, Progress
 from geoexplorer.results import joined
 from geoexplorer.studies.layout import Layout
 from geoexplorer.studies.quantities import Batch, Boundary, Columns, Prediction, Quantity
+from geoexplorer.studies.quantities.curvature import AtPoints
 from geoexplorer.studies.quantities.shared_directions import SharedDirections
 
 __all__ = [
@@ -196,8 +197,11 @@ class _Shard:
         def measured(part: Batch) -> Iterator[HasProgress]:
             return quantity.steps(self.clf, part, seed)
 
-        for start, stop, result in (yield from self._pieces(quantity, measured, batch)):
-            part = batch[slice(start, stop)]
+        chosen = batch
+        if isinstance(quantity, AtPoints) and batch.points is not None:
+            chosen = batch[batch.points.converged]  # elsewhere there is nothing to measure
+        for start, stop, result in (yield from self._pieces(quantity, measured, chosen)):
+            part = chosen[slice(start, stop)]
             columns = quantity.columns(result, part)
             for name, values in columns.items():
                 if name in by_image:

@@ -134,3 +134,21 @@ def test_what_is_not_done_is_unknown(tmp_path):
         study.result("curvature")
     with pytest.raises(ValueError, match="nothing at"):
         gx.open_study(tmp_path / "nowhere.zarr")
+
+
+def test_where_no_boundary_is_reached_no_curvature_is_missed(tmp_path):
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            flat = x.flatten(1)
+            return torch.stack([1 + 0 * flat[:, 0], 0 * flat[:, 0]], dim=1)
+
+    clf = gx.Classifier(Constant().eval(), input_shape=(1, 2, 2), device="cpu")
+    study = gx.Study(
+        clf, torch.rand(3, 1, 2, 2), {"curvature": {"k": 1}, "mean_curvature": {"probes": 2}},
+        store=tmp_path / "s.zarr",
+    )  # fmt: skip
+    data = study.run(show=False).dataset().isel(network=0)
+    assert data["reached"].values.tolist() == [0, 0, 0]
+    assert data["status"].values.tolist() == [1, 1, 1]
+    assert np.isnan(data["curvature"].values).all()
+    assert np.isnan(data["mean_curvature"].values).all()
