@@ -140,7 +140,7 @@ def test_where_no_boundary_is_reached_no_curvature_is_missed(tmp_path):
     class Constant(torch.nn.Module):
         def forward(self, x):
             flat = x.flatten(1)
-            return torch.stack([1 + 0 * flat[:, 0], 0 * flat[:, 0]], dim=1)
+            return torch.stack([2 + 0 * flat[:, 0], 0 * flat[:, 0]], dim=1)
 
     clf = gx.Classifier(Constant().eval(), input_shape=(1, 2, 2), device="cpu")
     study = gx.Study(
