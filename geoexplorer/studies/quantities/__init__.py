@@ -60,8 +60,10 @@ def _by_name(given: Any) -> dict[str, Mapping[str, Any]]:
         given = [given]
     if isinstance(given, Mapping):
         by_name = {name: {} if options is True else options for name, options in given.items()}
-    elif isinstance(given, Sequence):
+    elif isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
         by_name = {name: {} for name in given}
+    elif isinstance(given, Sequence):
+        raise TypeError(f"quantities must be a sequence of names, got {given!r}")
     else:
         raise TypeError(
             "quantities must be a sequence of names or a mapping from names to options, got "

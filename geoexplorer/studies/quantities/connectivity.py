@@ -45,8 +45,9 @@ class Connectivity(Quantity):
     prove: bool = True
 
     def __post_init__(self) -> None:
-        given = (self.scenario,) if isinstance(self.scenario, str) else tuple(self.scenario)
-        if not given or any(name not in SCENARIOS for name in given):
+        given = (self.scenario,) if isinstance(self.scenario, str) else self.scenario
+        known = isinstance(given, Sequence) and all(name in SCENARIOS for name in given)
+        if not known or len(given) == 0:
             raise ValueError(
                 f"connectivity.scenario must be one or several of {SCENARIOS}, got "
                 f"{self.scenario!r}"

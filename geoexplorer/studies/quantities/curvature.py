@@ -13,6 +13,7 @@ from torch import Tensor
 from geoexplorer.arguments import require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.curvature import PrincipalCurvatures, principal_curvatures_steps
+from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.matrices import LARGEST_MATRIX
 from geoexplorer.geometry.mean_curvature import MeanCurvature, mean_curvature_steps
 from geoexplorer.geometry.measurement import METHODS, require_step
@@ -54,7 +55,18 @@ class AtPoints(Quantity):
             )
 
     def check(self, networks: Sequence[Classifier]) -> None:
-        """Refuse a step that is lost in rounding."""
+        """Refuse a step that is lost in rounding, and derivatives where there are none."""
+        if self.method == "autograd" and self.step is not None:
+            raise ValueError(
+                f"{self.name}.step must be None for method 'autograd', which has none, got "
+                f"{self.step!r}"
+            )
+        for clf in networks if self.method == "autograd" else ():
+            if has_kinks(clf):
+                raise ValueError(
+                    f"{self.name}.method 'autograd' sees only the smooth pieces of a network with "
+                    f"kinks, as {clf.name!r} is; take 'auto', 'smoothed' or 'central_difference'"
+                )
         if self.step is not None:
             for clf in networks:
                 require_step(self.step, f"{self.name}.step", clf=clf)
