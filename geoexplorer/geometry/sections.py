@@ -144,11 +144,8 @@ def cross_section(
     (torch.Size([129, 129]), True)
     """
     return last(
-        cross_section_steps(
-            clf, plane, extent=extent, resolution=resolution, refine=refine, tolerance=tolerance,
-            exact=exact,
-        )
-    )  # fmt: skip
+        _sections(clf, plane, extent, resolution, refine, tolerance, exact, only_the_last=True)
+    )
 
 
 def cross_section_steps(
@@ -165,6 +162,20 @@ def cross_section_steps(
 
     Each is a complete map; what was evaluated for one stays as it is in all that follow.
     """
+    return _sections(clf, plane, extent, resolution, refine, tolerance, exact, only_the_last=False)
+
+
+def _sections(
+    clf: Classifier,
+    plane: Plane,
+    extent: float | Sequence[float] | None,
+    resolution: int | tuple[int, int],
+    refine: str,
+    tolerance: float,
+    exact: bool,
+    *,
+    only_the_last: bool,
+) -> Iterator[CrossSection]:
     _check_plane(clf, plane)
     shape = _checked_resolution(resolution)
     window = _window(clf, plane, extent)
@@ -183,7 +194,7 @@ def cross_section_steps(
     )
     program = _program(clf) if exact else None
     sampler = _Sampler(clf, plane, shape, window)
-    steps = _steps(sampler, recorder, refine, float(tolerance))
+    steps = _steps(sampler, recorder, refine, float(tolerance), only_the_last)
     if program is not None:
         steps = _exact_steps(steps, sampler, recorder, program, window)
     return recorder.watch(steps)
@@ -314,7 +325,7 @@ class _Sampler:
 
 
 def _steps(
-    sampler: _Sampler, recorder: Recorder, refine: str, tolerance: float
+    sampler: _Sampler, recorder: Recorder, refine: str, tolerance: float, only_the_last: bool
 ) -> Iterator[CrossSection]:
     own = sampler.own()
     refinement = Refinement(sampler.shape, tolerance=tolerance)
@@ -341,13 +352,14 @@ def _steps(
     while len(pixels):
         refinement.tell(pixels, sampler.logits(pixels))
         pixels = refinement.ask()
-        if len(pixels):
+        if len(pixels) and not only_the_last:
             done, count = refinement.round, refinement.rounds
             yield result(Progress(share * done / count, f"refining, {done} of {count}"))
     if refine == "everything":
         rest = (~refinement.evaluated).nonzero()
         for band, pixels in enumerate(rest.tensor_split(_BANDS), start=1):
-            yield result(Progress(share * band, f"evaluating every pixel, {band} of {_BANDS}"))
+            if not only_the_last:
+                yield result(Progress(share * band, f"evaluating every pixel, {band} of {_BANDS}"))
             if len(pixels):
                 refinement.settle(pixels, sampler.logits(pixels))
     yield result(Progress())
