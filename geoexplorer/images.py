@@ -251,7 +251,7 @@ def load_images(
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
         split = split or "test"
         pixels, labels, names = _NAMED[source](split, seed, Path(root), download)
-        chosen = random_choice(len(pixels), n, seed)
+        chosen = random_choice(len(pixels), n, seed).numpy()
         images = ImageSet(pixels[chosen], labels[chosen], tuple(names), f"{source}, {split}")
     elif isinstance(source, (str, os.PathLike)) or _is_list_of_paths(source):
         images = _from_files(source, split, n, seed, size, channels, class_names)

@@ -495,3 +495,34 @@ def test_points_somewhat_outside_the_bounds_are_welcome(module):
 def test_bad_classes(module, images, own, error, message):
     with pytest.raises(error, match=message):
         make(module).margin(images, own, 1)
+
+
+def test_channels_last_changes_rounding_only():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3), nn.Flatten(),
+        nn.Linear(4 * 2 * 2, 5),
+    ).eval()  # fmt: skip
+    options = {"input_shape": (3, 8, 8), "device": "cpu", "dtype": torch.float64}
+    plain, last = (Classifier(module, **options, channels_last=flag) for flag in (False, True))
+    assert last.module[1][0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert last.fingerprint == plain.fingerprint
+    x = torch.rand(6, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(last.logits(x), plain.logits(x), rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(
+        last.margin_gradient(x, 0, 1), plain.margin_gradient(x, 0, 1), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    sent = pickle.loads(pickle.dumps(last))  # noqa: S301
+    assert sent.module[1][0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(sent.logits(x), last.logits(x))
+    with pytest.raises(TypeError, match="channels_last must be True or False, got 1"):
+        Classifier(module, **options, channels_last=1)
+
+
+def test_chunks_on_a_cpu_grow_with_the_weights_that_they_share():
+    def chunk(width):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, width), nn.Linear(width, 2))
+        return Classifier(module.eval(), input_shape=(3, 256, 256), device="cpu").chunk_size
+
+    assert chunk(1) < chunk(40) <= 256

@@ -398,3 +398,9 @@ def cifar10_on_disk(root, monkeypatch):
     monkeypatch.setattr(
         CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]}
     )
+
+
+@pytest.mark.parametrize("source", ["digits", "shapes"])
+def test_one_image_of_a_named_set(source):
+    images = load_images(source, n=1)
+    assert len(images) == len(images.labels) == 1

@@ -63,11 +63,17 @@ def load_classifier(
     Classifier('digits-cnn', 1x8x8 images in [0, 1], 10 classes, cpu, torch.float32)
     """
     name = os.fspath(name)
-    if name in _bundled_names() or name.endswith(".safetensors"):
-        module, options = _from_file(name, weights, seed)
-    else:
-        module, options = _from_torchvision(name, weights, seed)
-    return Classifier(module, **options, bounds=(0.0, 1.0), device=device, dtype=dtype)
+    ours = name in _bundled_names() or name.endswith(".safetensors")
+    module, options = (_from_file if ours else _from_torchvision)(name, weights, seed)
+    return Classifier(
+        module,
+        **options,
+        bounds=(0.0, 1.0),
+        device=device,
+        dtype=dtype,
+        # Measured to be faster for our networks on a CPU, and slower for some of torchvision's.
+        channels_last=ours and _is_cpu(device),
+    )
 
 
 def list_classifiers(*, torchvision: bool = True) -> list[str]:
@@ -96,6 +102,12 @@ def bundled_networks() -> dict[str, NetworkCard]:
     ('digits', (1, 8, 8), 500)
     """
     return {name: read_card(_bundled_path(name)) for name in _bundled_names()}
+
+
+def _is_cpu(device: Any) -> bool:
+    if isinstance(device, str) and device == "auto":
+        return not torch.cuda.is_available()
+    return isinstance(device, (str, torch.device)) and str(device).partition(":")[0] == "cpu"
 
 
 def _bundled_names() -> list[str]:
