@@ -122,6 +122,7 @@ class _Shard:
 
     def directions_steps(self, boundary: Boundary, shared: SharedDirections) -> Iterator[Outcome]:
         self.stages = 3
+        began, before = time.monotonic(), self.clf.thread_cost
         batch = self._readable()
         for quantity in (Prediction(), boundary):
             batch = yield from self._quantity(quantity, batch)
@@ -142,6 +143,8 @@ class _Shard:
                 reason = _sentence(error)
         self.of_network["directions_reason"] = np.array(reason, dtype=object)
         self.columns.clear()  # they are measured in their own shards
+        cost = self.clf.thread_cost - before
+        self.spent = {shared.name: Spent(cost, time.monotonic() - began)}
         yield self._outcome()
 
     def _readable(self) -> Batch:

@@ -251,6 +251,8 @@ def _finished(futures: Sequence[Any]) -> Iterable[Any]:
 
 
 def _last(measure: Measure, clf: Classifier, request: Request) -> Outcome:
+    # Tasks that run side by side in a worker must not put each other's number of threads back.
+    torch.set_num_threads(request.threads)
     with jobs.cancellable(_NotWanted()):
         return jobs.last(measure(clf, request))
 

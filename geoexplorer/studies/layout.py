@@ -109,8 +109,14 @@ class Layout:
         dims, names = ("network", "shard", "quantity"), [q.name for q in self.quantities]
         shape = (networks, shards, len(names))
         unknown = np.full(shape, np.nan)
+        directions = {
+            f"directions_{what}": (("network",), np.full(networks, np.nan))
+            for what in ("seconds", "forwards", "gradients")
+            if self.has_directions
+        }
         return xr.Dataset(
             {
+                **directions,
                 "seconds": (dims, unknown, {"units": "s"}),
                 "forwards": (dims, unknown, {"long_name": "images sent through the network"}),
                 "gradients": (dims, unknown, {"long_name": "gradients taken"}),

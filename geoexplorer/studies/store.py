@@ -155,7 +155,7 @@ class Store:
         status
             Its name, and the value of each image, or of the network.
         entry
-            What the shard took, for the log.
+            What the shard took, or finding the network's directions, for the log.
 
         Raises
         ------
@@ -174,8 +174,9 @@ class Store:
             self._put(column, those, layout.as_stored(column, values))
         if entry is not None:
             shard = images.start // layout.shard_size
+            where = (one, slice(shard, shard + 1))[: 1 + np.ndim(marks)]
             for column, values in entry.items():
-                self._put(f"{_LOG}/{column}", (one, slice(shard, shard + 1)), values)
+                self._put(f"{_LOG}/{column}", where, values)
         self._put(name, place, marks)
 
     def marks(self, status: str, layout: Layout) -> NDArray[np.int8]:

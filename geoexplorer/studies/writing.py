@@ -13,7 +13,7 @@ import numpy as np
 from geoexplorer.jobs import check_cancelled
 from geoexplorer.results import versions
 from geoexplorer.studies.computing import Outcome
-from geoexplorer.studies.layout import STATUS, Layout
+from geoexplorer.studies.layout import DIRECTIONS_STATUS, STATUS, Layout
 from geoexplorer.studies.store import Store
 
 __all__ = ["Finished", "Writer"]
@@ -113,10 +113,19 @@ class Writer:
     def _write(self, one: Finished) -> None:
         self._store.write(
             one.network, self._layout.shards[one.shard], one.columns, one.of_network, self._layout,
-            (one.status, one.marks), self._entry(one.outcome) if one.status == STATUS else None,
+            (one.status, one.marks), self._entry(one.status, one.outcome),
         )  # fmt: skip
 
-    def _entry(self, outcome: Outcome) -> dict[str, Any]:
+    def _entry(self, status: str, outcome: Outcome) -> dict[str, Any] | None:
+        if status == DIRECTIONS_STATUS:
+            (took,) = outcome.spent.values()
+            return {
+                "directions_seconds": took.seconds,
+                "directions_forwards": float(took.cost.forwards),
+                "directions_gradients": float(took.cost.gradients),
+            }
+        if status != STATUS:  # predictions, which are made again with the rest
+            return None
         spent = [outcome.spent.get(q.name) for q in self._layout.quantities]
         return {
             "seconds": [np.nan if s is None else s.seconds for s in spent],

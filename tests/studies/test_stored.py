@@ -152,3 +152,12 @@ def test_where_no_boundary_is_reached_no_curvature_is_missed(tmp_path):
     assert data["status"].values.tolist() == [1, 1, 1]
     assert np.isnan(data["curvature"].values).all()
     assert np.isnan(data["mean_curvature"].values).all()
+
+
+def test_the_log_says_what_everything_took(study):
+    log = study.log().isel(network=0)
+    taken = log[["forwards", "gradients", "seconds"]].sel(quantity="curvature")
+    assert (taken.to_array() > 0).all()
+    # The mean of the shape operators takes gradients at all of its points, again and again.
+    assert log["directions_gradients"] > 3 * 2
+    assert log["directions_seconds"] > 0
