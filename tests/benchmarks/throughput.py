@@ -1,0 +1,237 @@
+"""What share of a network's own speed the functions reach: one table for a machine.
+
+``python -m tests.benchmarks`` first measures how many images a second the bare network takes
+forward, and forward and back, at the batch size that is best for it. Then it runs each function
+and divides the seconds that its passes would take at that speed by the seconds that it took:
+100 % is a function that does nothing but passes, each at its best batch size. It runs with torch
+and numpy alone, on any device. With one thread on a CPU its seconds are those of the processor.
+
+Networks are bundled ones, or torchvision's with random weights (``resnet18@32`` for 32 x 32
+images, ``resnet50``, ``vit_b_16`` for their own size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import geoexplorer as gx
+from geoexplorer.classifier import Cost, FullPrecision, difference
+from geoexplorer.geometry.directions import random_tangent
+
+_LARGEST_BATCH = 4096
+_LEAST_SECONDS = 0.2  # of one measurement of raw speed
+_REPEATS = 3
+_BUNDLED = ("digits-cnn", "shapes-lenet", "shapes-nin", "shapes-resnet")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Images a second at the best batch size."""
+
+    forwards: float
+    gradients: float  # forward and back
+    forward_batch: int
+    gradient_batch: int
+
+    def seconds(self, cost: Cost) -> float:
+        """What passes take at that speed; a gradient's forward pass is counted in forwards."""
+        return (cost.forwards - cost.gradients) / self.forwards + cost.gradients / self.gradients
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=list(_BUNDLED))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=int, default=20, help="points, pairs and scored images")
+    parser.add_argument("--repeats", type=int, default=_REPEATS)
+    parser.add_argument("--only", nargs="*", default=[], help="of the columns")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    place = (
+        torch.cuda.get_device_name(arguments.device)
+        if arguments.device.startswith("cuda")
+        else f"{arguments.threads} threads"
+    )
+    print(f"torch {torch.__version__}, {place}; {arguments.images} images; medians")
+    columns = [name for name in FUNCTIONS if not arguments.only or name in arguments.only]
+    print(f"{'network':20} {'forwards/s':>16} {'gradients/s':>16}", end="")
+    print("".join(f"{name:>12}" for name in columns))
+    for name in arguments.networks:
+        clf = classifier(name, arguments.device)
+        raw = raw_speed(clf, arguments.repeats)
+        print(
+            f"{name:20} {raw.forwards:9,.0f} at {raw.forward_batch:<4} "
+            f"{raw.gradients:8,.0f} at {raw.gradient_batch:<4}",
+            end="", flush=True,
+        )  # fmt: skip
+        images = _images(clf, name, arguments.images)
+        for column in columns:
+            shares = _shares(clf, images, FUNCTIONS[column], raw, arguments.repeats)
+            print(f"{statistics.median(shares):12.0%}", end="", flush=True)
+        print()
+
+
+def classifier(name: str, device: str) -> gx.Classifier:
+    """A bundled network, or torchvision's with random weights for images of a size."""
+    if "@" not in name:
+        bundled = name in gx.list_classifiers(torchvision=False)
+        return gx.load_classifier(name, weights="default" if bundled else None, device=device)
+    from torchvision import models
+
+    architecture, _, side = name.partition("@")
+    torch.manual_seed(0)
+    module = models.get_model(architecture, weights=None, num_classes=10).eval()
+    return gx.Classifier(
+        module, input_shape=(3, int(side), int(side)), mean=0.5, std=0.25, device=device, name=name
+    )
+
+
+def raw_speed(clf: gx.Classifier, repeats: int) -> Raw:
+    """Images a second forward, and forward and back, of the bare network."""
+    forwards, forward_batch = _best(clf, partial(_forward, clf), repeats)
+    gradients, gradient_batch = _best(clf, partial(_gradient, clf), repeats)
+    return Raw(forwards, gradients, forward_batch, gradient_batch)
+
+
+def _forward(clf: gx.Classifier, images: Tensor) -> None:
+    with torch.inference_mode():
+        clf.module(images)
+
+
+def _gradient(clf: gx.Classifier, images: Tensor) -> None:
+    with torch.enable_grad():
+        leaf = images.clone().requires_grad_()
+        logits = clf.module(leaf)
+        own = logits.detach().argmax(1)
+        torch.autograd.grad(difference(logits, own, (own + 1) % clf.n_classes).sum(), leaf)
+
+
+def _best(clf: gx.Classifier, passes: Callable[[Tensor], None], repeats: int) -> tuple[float, int]:
+    """Highest speed over batch sizes, and the batch size; it stops where more gains nothing."""
+    best, size_of_best, size = 0.0, 1, 1
+    while size <= _LARGEST_BATCH and size <= 8 * size_of_best:
+        try:
+            speed = _speed(clf, passes, size, repeats)
+        except torch.OutOfMemoryError:
+            break
+        if speed > best:
+            best, size_of_best = speed, size
+        size *= 2
+    return best, size_of_best
+
+
+def _speed(clf: gx.Classifier, passes: Callable[[Tensor], None], size: int, repeats: int) -> float:
+    images = torch.rand(size, *clf.input_shape, generator=torch.Generator().manual_seed(0))
+    images = images.to(clf.device, clf.dtype)
+    with FullPrecision():
+        passes(images)
+        speeds = []
+        for _ in range(repeats):
+            done = 0
+            start = _now(clf)
+            while (elapsed := _now(clf) - start) < _LEAST_SECONDS:
+                passes(images)
+                done += size
+            speeds.append(done / elapsed)
+    return statistics.median(speeds)
+
+
+def _now(clf: gx.Classifier) -> float:
+    if clf.device.type == "cuda":
+        torch.cuda.synchronize(clf.device)
+        return time.perf_counter()
+    # What else runs on the machine does not count; of several threads only the clock tells.
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def _images(clf: gx.Classifier, name: str, count: int) -> Tensor:
+    data = name.split("-")[0]
+    if data in ("digits", "shapes"):
+        return gx.load_images(data, split="test").images[:count]
+    noise = torch.rand(count, *clf.input_shape, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.avg_pool2d(noise, 3, 1, 1)
+
+
+def _map(clf: gx.Classifier, images: Tensor) -> None:
+    gx.cross_section(clf, gx.Plane.through(*images[:3]))
+
+
+def _boundary(clf: gx.Classifier, images: Tensor) -> None:
+    gx.nearest_boundary(clf, images)
+
+
+def _extreme_curvatures(clf: gx.Classifier, images: Tensor) -> None:
+    gx.principal_curvatures(clf, _points(clf, images[:1]), 10)
+
+
+def _mean_curvature(clf: gx.Classifier, images: Tensor) -> None:
+    gx.mean_curvature(clf, _points(clf, images))
+
+
+def _secants(clf: gx.Classifier, images: Tensor) -> None:
+    point = _points(clf, images[:1])
+    tangents = torch.stack([random_tangent(point, seed=seed).vector for seed in range(20)])
+    gx.normal_curvature(clf, point, tangents, method="secant")
+
+
+def _proof(clf: gx.Classifier, images: Tensor) -> None:
+    own = clf.labels(images)
+    same = images[own == own.mode().values]
+    gx.prove_segment(clf, same[:1], same[1:2])
+
+
+def _detection(clf: gx.Classifier, images: Tensor) -> None:
+    gx.detect(clf, images, classes=min(10, clf.n_classes - 1))
+
+
+_known_points: dict[tuple[int, int], gx.BoundaryPoints] = {}
+
+
+def _points(clf: gx.Classifier, images: Tensor) -> gx.BoundaryPoints:
+    """Boundary points, searched before the clock runs."""
+    key = (id(clf), len(images))
+    if key not in _known_points:
+        _known_points[key] = gx.nearest_boundary(clf, images)
+    return _known_points[key]
+
+
+FUNCTIONS: dict[str, Callable[[gx.Classifier, Tensor], None]] = {
+    "map": _map,
+    "boundary": _boundary,
+    "extremes": _extreme_curvatures,
+    "mean κ": _mean_curvature,
+    "secants": _secants,
+    "proof": _proof,
+    "detection": _detection,
+}
+
+
+def _shares(
+    clf: gx.Classifier,
+    images: Tensor,
+    function: Callable[[gx.Classifier, Tensor], None],
+    raw: Raw,
+    repeats: int,
+) -> list[float]:
+    function(clf, images)  # so that nothing is done for the first time
+    shares = []
+    for _ in range(repeats):
+        before, start = clf.cost, _now(clf)
+        function(clf, images)
+        seconds = _now(clf) - start
+        shares.append(raw.seconds(clf.cost - before) / seconds)
+    return shares
+
+
+if __name__ == "__main__":
+    main()
