@@ -76,14 +76,15 @@ class Bound:
 def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
     """The bound of each result, the median one where it has several points.
 
-    There is none where r was confined: on a face of the bounds, and across a subspace, a nearest
-    point may have any curvature.
+    There is none for DeepFool's points, which are not the nearest ones, nor where r was confined:
+    on a face of the bounds, and across a subspace, a nearest point may have any curvature.
     """
     bounds: list[Bound | None] = []
     for result in results:
         lengths = result.distances.double().numpy()
         lengths = lengths[np.isfinite(lengths) & (lengths > 0)]
-        if len(lengths) == 0 or result.confined:
+        nearest = result.provenance.options.get("points") != "deepfool"
+        if len(lengths) == 0 or result.confined or not nearest:
             bounds.append(None)
             continue
         middle = float(np.median(lengths))

@@ -248,6 +248,27 @@ def test_points_whose_perturbation_was_confined_have_no_such_line(options, where
         assert "−1/‖r‖" not in said
 
 
+@pytest.mark.parametrize("view", ["profile", "histogram"])
+def test_points_of_deepfool_which_are_not_nearest_have_no_such_line(view):
+    fool = principal(
+        distances=torch.tensor([1.25]),
+        provenance=Provenance(network="digits-cnn", options={"points": "deepfool"}),
+    )
+    nearest = principal(
+        distances=torch.tensor([1.0]),
+        provenance=Provenance(network="digits-cnn", options={"points": "interactive"}),
+    )
+    assert bound_of([fool]) == [None]
+    assert "−1/‖r‖" not in words(fool.figure(view=view))
+    none, bound = bound_of([fool, nearest])
+    assert none is None
+    assert bound.value == pytest.approx(-1.0)
+    if view == "profile":
+        figure = fool.figure(compare={"nearest": nearest})
+        assert len(trace(figure, "bound 0").x) == 0
+        assert list(trace(figure, "bound 1").y) == [pytest.approx(-1.0)] * 2
+
+
 @pytest.mark.parametrize("width", [290, 321, 640])
 @pytest.mark.parametrize(
     "options",
