@@ -46,6 +46,15 @@ class Entry:
     results: Sequence[str] = ()  # files
     error: str = ""
     trace: str = ""
+    seed: int | None = None  # None: not known
+    full: bool | None = None
+
+    @property
+    def settings(self) -> str:
+        """The seed, and how many images were taken, in words; nothing if that is not known."""
+        if self.seed is None:
+            return ""
+        return f"seed {self.seed}, {'full' if self.full else 'quick'}"
 
     @classmethod
     def read(cls, known: Mapping[str, Any]) -> Entry:
@@ -93,6 +102,12 @@ def _page(entries: Sequence[Entry], notes: Sequence[str]) -> Iterator[str]:
     if failed:
         names = ", ".join(f"{entry.figure} of {entry.network}" for entry in failed)
         notes = (*notes, f"{len(failed)} of {len(entries)} figures could not be made: {names}.")
+    if len({entry.settings for entry in entries}) > 1:
+        notes = (
+            *notes,
+            "Not all figures were made with the same seed and sample sizes: each says which. Saved "
+            "results that several figures use are those of the latest run.",
+        )
     for note in notes:
         yield _note(note)
     if not entries:
@@ -123,7 +138,8 @@ def _section(name: str, statement: Statement, entries: Sequence[Entry]) -> Itera
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    yield f"<article>\n<h3>Found here: {escape(entry.network)}</h3>"
+    settings = f' <span class="sure">({escape(entry.settings)})</span>' if entry.settings else ""
+    yield f"<article>\n<h3>Found here: {escape(entry.network)}{settings}</h3>"
     if entry.error:
         yield _note(f"This figure could not be made: {entry.error}")
         if entry.trace:

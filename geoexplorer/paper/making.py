@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from geoexplorer.figures.result_words import counted
 from geoexplorer.paper.estimates import Pace, about, seconds_for
 from geoexplorer.paper.figure_set import FIGURE_SET
 from geoexplorer.paper.index_page import PAGE, Entry, Shown, index_page
-from geoexplorer.paper.request import FORMATS, Request
+from geoexplorer.paper.request import FORMATS, Request, no_folder
 from geoexplorer.paper.statements import FIGURES
 from geoexplorer.paper.store import Store, digest_of, write_whole
 from geoexplorer.paper.subjects import Subject, load_subject
@@ -58,14 +59,14 @@ def make_figures(request: Request) -> int:
     -------
     int
         0 if every figure was made, 1 if one was not, 130 after Ctrl-C. In each case the page
-        shows all that is finished, and the same request goes on from there.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to.
+        shows all that is finished, and the same request goes on from there. 1 as well, after a
+        sentence that says so, if the folder cannot be written to.
     """
-    store = Store(request.out)
+    try:
+        store = Store(request.out)
+    except OSError as error:
+        print(f"geoexplorer: {no_folder(request.out, error)}", file=sys.stderr)
+        return 1
     items = _items(request)
     terminal = Terminal([item.expected for item in items])
     total = sum(item.expected for item in items)
@@ -86,6 +87,8 @@ def make_figures(request: Request) -> int:
             )
             return _INTERRUPTED
         maker.write_page()
+    if others := maker.others():
+        terminal.say(f"The page still shows figures that were made otherwise: {others}.")
     terminal.say(f"The page is {request.out / PAGE}")
     return 1 if maker.failed else 0
 
@@ -117,19 +120,33 @@ class _Maker:
             sentence = str(error) or type(error).__name__
             entry = self._blank(item, error=sentence, trace=traceback.format_exc())
             words = f"not made: {sentence}"
+        before = self._entries.get(item.key)
+        if before is not None and before.settings and before.settings != entry.settings:
+            words += f", in place of what was made with {before.settings}"
         self._entries[item.key] = entry
         self._store.note(_ENTRIES, {name: asdict(entry) for name, entry in self._entries.items()})
         self.write_page()
         self._terminal.end(words)
+
+    def others(self) -> str:
+        """Figures on the page that were made with another seed or size than is asked for now."""
+        request = self._request
+        return ", ".join(
+            f"{entry.figure} of {entry.network} ({entry.settings})"
+            for entry in self._in_order()
+            if (entry.seed, entry.full) not in ((request.seed, request.full), (None, None))
+        )
+
+    def _in_order(self) -> list[Entry]:
+        order = list(FIGURES)
+        return sorted(self._entries.values(), key=lambda entry: order.index(entry.figure))
 
     def write_page(self, *, stopped: bool = False) -> None:
         """Write the page of all that is there."""
         notes = [self._missing] if self._missing else []
         if stopped:
             notes.append("Making the figures was stopped; the same command goes on.")
-        order = list(FIGURES)
-        entries = sorted(self._entries.values(), key=lambda entry: order.index(entry.figure))
-        write_whole(self._request.out / PAGE, index_page(entries, notes))
+        write_whole(self._request.out / PAGE, index_page(self._in_order(), notes))
 
     def _entry(self, item: _Item) -> Entry:
         if isinstance(item.subject, str):
@@ -163,6 +180,8 @@ class _Maker:
             network=item.network,
             images="" if isinstance(subject, str) else subject.source,
             command=self._request.command(item.figure, item.network),
+            seed=self._request.seed,
+            full=self._request.full,
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **known,
         )

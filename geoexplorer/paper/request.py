@@ -82,9 +82,12 @@ class Request:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be from 0 to 2**63 - 1, got {self.seed}")
         out = Path(self.out)
-        nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
+        try:
+            nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
+        except OSError as error:
+            raise ValueError(no_folder(out, error)) from error
         if not nearest.is_dir():
-            raise ValueError(f"out must be a folder, or one that can be made, got the file {out}")
+            raise ValueError(no_folder(out, f"{nearest} is a file"))
         if self.images is not None:
             if not Path(self.images).is_dir():
                 raise ValueError(f"images must be a folder, but there is no folder {self.images}")
@@ -173,6 +176,22 @@ class Request:
                 f"images must be a folder for the network {name!r}, which brings no images of its "
                 "own; name one with --images FOLDER"
             )
+
+
+def no_folder(out: Path, why: OSError | str) -> str:
+    """The sentence that says why nothing can be written to a folder.
+
+    Examples
+    --------
+    >>> no_folder(Path("a"), "a is a file")
+    'out must be a folder that can be made and written to, got a (a is a file); name another with \
+--out FOLDER'
+    """
+    reason = why if isinstance(why, str) else why.strerror or str(why)
+    return (
+        f"out must be a folder that can be made and written to, got {out} ({reason}); name another "
+        "with --out FOLDER"
+    )
 
 
 def _check_names(argument: str, given: Sequence[str], accepted: Sequence[str]) -> None:

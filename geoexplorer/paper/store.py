@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ class Store:
     is another than before, or its file is gone. The record is written after the file that it
     speaks of, and in one piece, so that an interruption leaves nothing that is half done.
 
+    Raises
+    ------
+    OSError
+        If the folder cannot be made, or nothing can be written to it.
+
     Examples
     --------
     >>> import tempfile
@@ -43,6 +49,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # whether it can be written to
+            pass
         self._record: dict[str, Any] = _read(folder / _RECORD)
 
     def result(self, file: str, key: Mapping[str, Any], make: Callable[[], Result]) -> Result:

@@ -43,7 +43,20 @@ def test_a_file_is_no_folder(tmp_path, capsys):
     file.touch()
     for out in (file, file / "below"):
         assert cli.main(["figures", "--out", str(out)]) == 1
-        assert "out must be a folder" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"({file} is a file); name another with --out FOLDER" in said
+        assert "out must be a folder" in said
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/proc"])
+def test_a_folder_that_cannot_be_made_or_written_to_is_one_sentence(capsys, out):
+    if not Path("/proc/self").exists():
+        pytest.skip("there is no such file system here")
+    assert cli.main(["figures", "--out", out, "--only", "convex"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"out must be a folder that can be made and written to, got {out} (" in said
+    assert "--out FOLDER" in said
 
 
 def test_a_folder_without_images_is_named(tmp_path, capsys):
