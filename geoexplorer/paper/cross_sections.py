@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from geoexplorer.geometry.curvature import principal_curvatures_steps
 from geoexplorer.geometry.directions import given, random_tangent
-from geoexplorer.geometry.normal_sections import normal_sections_steps
+from geoexplorer.geometry.normal_sections import NormalSections, normal_sections_steps
 from geoexplorer.geometry.planes import Plane
-from geoexplorer.geometry.sections import cross_section_steps
+from geoexplorer.geometry.sections import CrossSection, cross_section_steps
 from geoexplorer.paper.wording import method_words, number
 from geoexplorer.paper.workshop import Finding, Picture, Workshop
 
@@ -58,6 +58,7 @@ def cross_sections(shop: Workshop) -> Finding:
             f"The larger one in size is {number(bent / typical)} times as large as the mean size "
             "along the random tangents."
         )
+    found += _smoothed_words(sections)
     labels = section.labels.unique().tolist()
     classes = "one class" if len(labels) == 1 else f"{len(labels)} classes"
     found.append(f"The plane through three images shows the regions of {classes}.")
@@ -86,8 +87,8 @@ def cross_sections(shop: Workshop) -> Finding:
         found=tuple(found),
         sample="1 boundary point, the nearest one of one image; 2 random tangents; 3 images",
         method=f"curvature: {method_words(sections.method, sections.step)}; "
-        f"maps: {sections.sections[0].labels.shape[1]} x {sections.sections[0].labels.shape[0]} "
-        "pixels, refined where the class changes",
+        f"maps: {_pixels(sections.sections[0])} pixels along the tangents and {_pixels(section)} "
+        "through three images, refined where the class changes",
         pictures=(
             Picture(
                 "sections",
@@ -104,3 +105,21 @@ def cross_sections(shop: Workshop) -> Finding:
         ),
         code=code,
     )
+
+
+def _smoothed_words(sections: NormalSections) -> list[str]:
+    """Why parabola and boundary may differ to the eye; nothing where κ is that of the network."""
+    if sections.method != "smoothed":
+        return []
+    reach, step = float(sections.sections[0].y.abs().max()), number(sections.step)
+    wide = f", more than the ±{number(reach)} that is shown" if sections.step > reach else ""
+    return [
+        "This network has kinks, and so no curvature at a point: κ and the dashed parabola are "
+        f"those of the network smoothed over h = {step}{wide}. The boundary that is shown is that "
+        "of the network itself, not smoothed, so the two need not agree to the eye."
+    ]
+
+
+def _pixels(section: CrossSection) -> str:
+    rows, columns = section.labels.shape
+    return f"{columns} x {rows}"

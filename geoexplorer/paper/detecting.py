@@ -10,6 +10,7 @@ from geoexplorer.paper.workshop import Finding, Picture, Workshop
 __all__ = ["detecting"]
 
 _PROBES = 50
+_BARELY = 1.1  # α below which x + α r is just across the boundary
 
 
 def detecting(shop: Workshop) -> Finding:
@@ -26,7 +27,7 @@ def detecting(shop: Workshop) -> Finding:
     )
     own, other = clf.class_names[along.own], clf.class_names[along.other]
     return Finding(
-        found=(*_words(fool, "DeepFool's"), *_words(minimal, "minimal")),
+        found=(*_words(fool, "DeepFool's", explained=True), *_words(minimal, "minimal")),
         sample=f"{len(fool.own)} natural images, each perturbed by α r for "
         f"α = {', '.join(map(number, fool.scales))}; {fool.probes} random directions each",
         method=f"second differences of the logits, h = {number(fool.step)}, "
@@ -73,12 +74,20 @@ def _roc_alt(what: str) -> str:
     )
 
 
-def _words(roc: DetectionROC, what: str) -> tuple[str, ...]:
+def _scale_words(scale: float, explained: bool) -> str:
+    """α, and what one that is barely more than 1 stands for."""
+    words = f"α = {number(scale)}"
+    if explained and 1 < scale < _BARELY:
+        words += " (just across the boundary; the paper's 1 is on it)"
+    return words
+
+
+def _words(roc: DetectionROC, what: str, *, explained: bool = False) -> tuple[str, ...]:
     areas, (low, high), margins = roc.auc(), roc.auc_interval(), roc.auc("margin")
     recovery, runner_up = roc.recovery(), roc.recovery("runner-up")
     scores = [
         f"{plain(float(areas[n]))} ({between(float(low[n]), float(high[n]))}) at "
-        f"α = {number(scale)}, where the logit margin has {plain(float(margins[n]))}"
+        f"{_scale_words(scale, explained)}, where the logit margin has {plain(float(margins[n]))}"
         for n, scale in enumerate(roc.scales)
     ]
     labels = [

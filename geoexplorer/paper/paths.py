@@ -51,9 +51,7 @@ def region_path(shop: Workshop) -> Finding:
         found=(*_path_words(path, own), *_pair_words(pairs)),
         sample=f"1 path; {len(pairs)} random pairs of two images of one predicted class, "
         f"of {len(x):,} images",
-        method="a proof in float64, piece by piece"
-        if path.proof == "exact"
-        else "sampled" + ("" if prove else " (a proof takes minutes here; --full tries it)"),
+        method=f"the path: {_path_method(path, tried=prove)}; the pairs: {_pair_method(pairs)}",
         pictures=(
             Picture(
                 "path",
@@ -137,11 +135,30 @@ def _pair_words(pairs: Connectivity) -> tuple[str, ...]:
     whole = pairs.altogether()
     words = (
         f"Of {whole.pairs} random pairs {whole.connected} are joined, {whole.straight} of them "
-        "already by the straight segment (sampled)."
+        f"already by the straight segment ({_pair_method(pairs)})."
     )
-    if whole.connected > whole.straight:
-        words += (
-            " The straightness of those that are bent has the median "
-            f"{straightness_words(whole.straightness_bent)}."
-        )
+    bent = int((pairs.connected & (pairs.anchors > 2)).sum())
+    straightness = straightness_words(whole.straightness_bent)
+    if bent == 1:
+        words += f" The straightness of the one bent path is {straightness}."
+    elif bent:
+        words += f" The straightness of the {bent} bent paths has the median {straightness}."
     return (words,)
+
+
+def _path_method(path: RegionPath, *, tried: bool) -> str:
+    if path.proof == "exact":
+        return "proven in float64, piece by piece"
+    if not path.connected:
+        return "none found"
+    return "sampled" if tried else "sampled (a proof takes minutes here; --full tries it)"
+
+
+def _pair_method(pairs: Connectivity) -> str:
+    """Which of the pairs that are joined are proven to be."""
+    whole = pairs.altogether()
+    if not whole.proven:
+        return "sampled, none of them proven"
+    if whole.proven == whole.connected:
+        return "all proven"
+    return f"{whole.proven} proven, the others sampled"

@@ -9,6 +9,7 @@ from geoexplorer.paper.workshop import Finding, Picture, Workshop
 __all__ = ["profiles"]
 
 _FLAT = 0.05  # of the largest curvature in size
+_FEW = 10  # images below which nothing is said about which sign dominates
 
 
 def profiles(shop: Workshop) -> Finding:
@@ -31,13 +32,22 @@ def profiles(shop: Workshop) -> Finding:
             f"points[points.converged][:{sizes.profile}]{chosen}, seed={seed}\n)",
         ]
     names = ("DeepFool's points", "nearest points")
+    least = min(len(fool), len(nearest))
+    # Of so few images quantiles say nothing: the band spans them all.
+    band = {"band": (0.0, 1.0)} if least < _FEW else {}
+    said = ", band=(0.0, 1.0)" if band else ""
     code.append(
-        f'fool.figure(name="{names[0]}", compare={{"{names[1]}": nearest}}, width=760).show()'
+        f'fool.figure(\n    name="{names[0]}", compare={{"{names[1]}": nearest}}, width=760{said}\n'
+        ").show()"
     )
     which = "All" if sizes.extremes is None else "The extreme"
     images = "1 image" if len(fool) == 1 else f"{len(fool)} images"
     return Finding(
-        found=(*_words(fool, "At DeepFool's points"), *_words(nearest, "At the nearest points")),
+        found=(
+            _words(fool, "At DeepFool's points"),
+            _words(nearest, "At the nearest points"),
+            *_few_words(least),
+        ),
         sample=f"{len(fool)} boundary points of DeepFool and {len(nearest)} nearest ones, "
         f"d = {fool.dimension:,}",
         method=method_words(fool.method, fool.step),
@@ -47,23 +57,27 @@ def profiles(shop: Workshop) -> Finding:
                 f"{which} principal curvatures in descending order, averaged over {images}, at "
                 "the points that DeepFool finds and at the nearest ones.",
                 fool,
-                {"name": names[0], "compare": {names[1]: nearest}, "width": 760},
+                {"name": names[0], "compare": {names[1]: nearest}, "width": 760, **band},
             ),
         ),
         code="\n".join(code),
     )
 
 
-def _words(measured: PrincipalCurvatures, where: str) -> tuple[str, ...]:
+def _words(measured: PrincipalCurvatures, where: str) -> str:
     values = measured.values
     largest, smallest = values[:, 0], values[:, -1]
-    negative = int((-smallest > largest).sum())
     count = len(values)
     words = (
         f"{where} the largest curvature is {number(float(largest.mean()))} and the smallest "
-        f"{number(float(smallest.mean()))} (means over {count}); the negative one is the larger "
-        f"one in size at {negative} of {count}."
+        f"{number(float(smallest.mean()))}"
     )
+    if count > 1:
+        words += f" (means over {count})"
+    if count >= _FEW:
+        negative = int((-smallest > largest).sum())
+        words += f"; the negative one is the larger one in size at {negative} of {count}"
+    words += "."
     if values.shape[1] == measured.dimension - 1:
         size = values.abs()
         flat = (size < _FLAT * size.amax(1, keepdim=True)).double().mean()
@@ -71,4 +85,23 @@ def _words(measured: PrincipalCurvatures, where: str) -> tuple[str, ...]:
             f" {percent(float(flat))} of all curvatures are below a twentieth of the largest in "
             "size."
         )
-    return (words,)
+    return words
+
+
+def _few_words(count: int) -> tuple[str, ...]:
+    """What a small sample cannot show; nothing of one that is large enough.
+
+    Examples
+    --------
+    >>> _few_words(30)
+    ()
+    >>> _few_words(2)[0]
+    'Two images only: a sample this small shows the shape of the profile, not which sign dominates.'
+    """
+    if count >= _FEW:
+        return ()
+    names = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return (
+        f"{names[count]} {'image' if count == 1 else 'images'} only: a sample this small shows the "
+        "shape of the profile, not which sign dominates.",
+    )

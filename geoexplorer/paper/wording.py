@@ -66,10 +66,10 @@ def straightness_words(straightness: float) -> str:
 
     Examples
     --------
-    >>> straightness_words(1.0), straightness_words(1.00004), straightness_words(1.25)
-    ('1', '1 + 4e−05', '1.25')
+    >>> straightness_words(1.0), straightness_words(1.000041), straightness_words(1.25)
+    ('1', '1.00004', '1.25')
     """
     more = straightness - 1.0
     if not 1e-9 < more < 0.01:
         return number(straightness)
-    return f"1 + {number(more, 2)}"
+    return f"{straightness:.{-math.floor(math.log10(more))}f}"

@@ -4,18 +4,26 @@ import html
 import importlib.util
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 import geoexplorer as gx
 from geoexplorer import cli
-from geoexplorer.paper import making
+from geoexplorer.figures.text import number
+from geoexplorer.paper import making, subjects
+from geoexplorer.paper.cross_sections import _smoothed_words
 from geoexplorer.paper.figure_set import FIGURE_SET
+from geoexplorer.paper.paths import _pair_words
 from geoexplorer.paper.request import Request
+from geoexplorer.paper.sizes import sizes_for
 from geoexplorer.paper.statements import CERTAINTY, FIGURES
 from geoexplorer.paper.wording import percent, plain
 from geoexplorer.results import Result
-from tests.paper.conftest import make_tiny
+from tests.figures.test_curvature import trace
+from tests.paper.conftest import TINY, make_tiny
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -82,6 +90,95 @@ def test_the_numbers_of_the_page_are_those_of_the_saved_results(everything):
     assert f"frequency of {percent(float(mixed.probability()[0]))} for 2 images" in words
 
 
+def test_the_sentence_on_shared_directions_says_what_the_picture_shows(everything):
+    words = words_of(page_of(everything))
+    rho = gx.RelativeCurvature.load(everything / "shared-digits-cnn.npz")
+    line = trace(rho.figure(), "curve 0")
+    assert f"on average curved {number(float(line.y[0]))} times as much" in words
+    assert f"and {number(float(line.y[-1]))} times along" in words
+    assert "means over the images" in words
+    above = int((np.asarray(line.y, dtype=float) > 1).sum())
+    assert f"The mean of ρ is above 1 along {above} of the {len(line.y)} directions" in words
+
+
+def test_a_profile_of_two_images_does_not_say_which_sign_dominates(everything):
+    words = words_of(page_of(everything))
+    assert "Two images only: a sample this small shows the shape" in words
+    assert "the larger one in size" not in words
+    page = (everything / "profiles-digits-cnn.html").read_text(encoding="utf-8")
+    assert "band: 0 to 100 % of them" in page
+
+
+def test_a_profile_of_enough_images_says_which_sign_dominates(tmp_path, monkeypatch):
+    monkeypatch.setattr(subjects, "sizes_for", lambda d, full: replace(sizes_for(d, full=full),
+                        **{**TINY, "profile": 10}))  # fmt: skip
+    assert making.make_figures(request(tmp_path, "profiles")) == 0
+    words = words_of(page_of(tmp_path))
+    assert re.search(r"the negative one is the larger one in size at \d+ of 10", words)
+    assert "images only" not in words
+
+
+def test_a_section_of_a_network_with_kinks_says_what_is_smoothed(everything):
+    words = words_of(page_of(everything))
+    sections = gx.NormalSections.load(everything / "sections-digits-cnn.npz")
+    assert sections.method == "smoothed"
+    assert f"those of the network smoothed over h = {number(sections.step)}" in words
+    assert "maps: 33 x 33 pixels along the tangents and 65 x 65 through three images" in words
+    smooth = replace(sections, method="autograd", step=0.0)
+    assert _smoothed_words(smooth) == []
+    (wide,) = _smoothed_words(replace(sections, step=100.0))
+    (narrow,) = _smoothed_words(replace(sections, step=1e-3))
+    assert re.search(r"h = 100, more than the ±[0-9.]+ that is shown", wide)
+    assert "more than" not in narrow
+
+
+def test_what_is_proven_of_paths_is_what_the_results_say(everything):
+    words = words_of(page_of(everything))
+    pairs = gx.Connectivity.load(everything / "path-pairs-digits-cnn.npz")
+    assert "the path: proven in float64, piece by piece" in words
+    assert "the pairs: sampled, none of them proven" in words
+    assert not pairs.proven.any()
+    ten = torch.arange(len(pairs.labels))
+    for proven, said in ((ten >= 0, "(all proven)"), (ten < 3, "(3 proven, the others sampled)")):
+        assert said in _pair_words(replace(pairs, connected=ten >= 0, proven=proven))[0]
+
+
+@pytest.mark.parametrize(
+    ("bent", "said"),
+    [
+        ((), None),
+        ((1.000041,), "The straightness of the one bent path is 1.00004."),
+        ((1.25, 1.35), "The straightness of the 2 bent paths has the median 1.3."),
+    ],
+)
+def test_how_bent_the_bent_paths_are(everything, bent, said):
+    pairs = gx.Connectivity.load(everything / "path-pairs-digits-cnn.npz")
+    count = len(pairs.labels)
+    straightness = torch.tensor([*bent, *[1.0] * (count - len(bent))], dtype=torch.float64)
+    inside = straightness == 1.0
+    given = replace(
+        pairs, connected=torch.ones(count, dtype=torch.bool), straight=inside,
+        straightness=straightness, anchors=torch.where(inside, 2, 3),
+    )  # fmt: skip
+    words = _pair_words(given)[0]
+    assert f"{count - len(bent)} of them already by the straight segment" in words
+    assert said in words if said else "bent" not in words
+
+
+def test_a_scale_just_across_the_boundary_is_explained_once(everything):
+    said = "α = 1.02 (just across the boundary; the paper's 1 is on it)"
+    assert words_of(page_of(everything)).count(said) == 1
+
+
+def test_the_distance_that_noise_is_measured_in_is_the_middle_one(everything):
+    noise = gx.NoiseSensitivity.load(everything / "noise-digits-cnn.npz")
+    points = gx.BoundaryPoints.load(everything / "points-nearest-digits-cnn.npz")[10:20]
+    distances = np.sort(points.distances[points.converged].numpy())
+    assert len(distances) == 10
+    middle = (float(distances[4]) + float(distances[5])) / 2
+    assert float(noise.norms[1]) == pytest.approx(middle, rel=1e-6)
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_the_python_on_the_page_makes_the_same_result(everything, figure, monkeypatch):
     import plotly.graph_objects as go
@@ -131,6 +228,22 @@ def test_other_options_are_computed_anew(tmp_path):
     assert making.make_figures(request(tmp_path, "convex", seed=1)) == 0
     assert (tmp_path / "convex-digits-cnn.npz").stat().st_mtime_ns != first
     assert "--seed 1" in page_of(tmp_path)
+
+
+def test_the_page_and_the_terminal_say_which_seed_figures_were_made_with(tmp_path, capsys):
+    assert making.make_figures(request(tmp_path, "convex", "shares")) == 0
+    words = words_of(page_of(tmp_path))
+    assert words.count("Found here: digits-cnn (seed 0, quick)") == 2
+    assert "Not all figures were made with the same seed" not in words
+    assert "still shows" not in capsys.readouterr().err
+    assert making.make_figures(request(tmp_path, "convex", seed=1)) == 0
+    words = words_of(page_of(tmp_path))
+    assert words.count("Found here: digits-cnn (seed 0, quick)") == 1
+    assert words.count("Found here: digits-cnn (seed 1, quick)") == 1
+    assert "Not all figures were made with the same seed" in words
+    said = capsys.readouterr().err
+    assert "in place of what was made with seed 0, quick" in said
+    assert "made otherwise: shares of digits-cnn (seed 0, quick)." in said
 
 
 def test_the_page_keeps_what_an_earlier_run_made(tmp_path):
