@@ -51,7 +51,8 @@ def run_study(
     print(_table(study))
     failures = study.failures()
     if len(failures):
-        print(f"\n{len(failures)} images could not be measured as a whole:")
+        images = "1 image" if len(failures) == 1 else f"{len(failures)} images"
+        print(f"\n{images} could not be measured as a whole:")
         print(failures.head(20).to_string(index=False))
     print(f"\nThe results are in {study.store}")
     return int(len(failures) > 0)
@@ -71,6 +72,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         raise ModuleNotFoundError(
             "workers and a scheduler need Dask: python -m pip install 'geoexplorer[cluster]'"
         )
+    import logging
+
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
@@ -79,7 +82,11 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         return
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,  # that it waits for its workers to end is no news
         ) as cluster,
         Client(cluster) as client,
     ):

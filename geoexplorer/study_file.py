@@ -71,6 +71,8 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         If something in it is missing, unknown or not accepted; the message names it.
     """
     file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -79,6 +81,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     for key in _NEEDED:
         if key not in content:
             raise ValueError(f"{file} must have {key!r}; it has {', '.join(content) or 'nothing'}")
+    _require_above_tables(content)
     folder = file.resolve().parent
     networks = [_network(given, folder) for given in _listed(content["networks"])]
     if not isinstance(content["store"], str):
@@ -134,7 +137,10 @@ def _made_by(given: Mapping[str, Any], folder: Path) -> Classifier:
             f"networks: factory {given['factory']!r} could not be imported ({error}); modules are "
             f"looked for in {folder}, and where Python finds others"
         ) from error
-    clf = function(**{key: value for key, value in given.items() if key != "factory"})
+    try:
+        clf = function(**{key: value for key, value in given.items() if key != "factory"})
+    except TypeError as error:
+        raise TypeError(f"networks: factory {given['factory']!r}: {error}") from error
     if not isinstance(clf, Classifier):
         raise TypeError(
             f"networks: factory {given['factory']!r} must return a geoexplorer.Classifier, got "
@@ -169,6 +175,22 @@ def _images(given: Any, folder: Path, networks: Sequence[Classifier]) -> ImageSo
 
 def _place(location: str, folder: Path) -> str:
     return location if "://" in location else str(folder / location)
+
+
+def _require_above_tables(content: Mapping[str, Any]) -> None:
+    """In TOML a line belongs to the table above it, which is easily overlooked."""
+    tables = {"images": content["images"], "quantities": content["quantities"]}
+    if isinstance(content["quantities"], Mapping):
+        tables |= {f"quantities.{name}": table for name, table in content["quantities"].items()}
+    for name, table in tables.items():
+        if isinstance(table, Mapping):
+            # A table of images may have a seed of its own.
+            lost = [key for key in (*_NEEDED, *_FURTHER) if key in table and key != "seed"]
+            if lost:
+                raise ValueError(
+                    f"{lost[0]} belongs to the study, but stands in the table [{name}]; in a TOML "
+                    "file put it above all tables"
+                )
 
 
 def _require_known(given: Mapping[str, Any], accepted: Sequence[str], where: str) -> None:

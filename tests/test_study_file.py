@@ -106,6 +106,7 @@ def test_files_of_a_folder_are_read_when_needed_in_the_size_of_the_network(writt
         (("quantities.curvature", "quantities.curve"), "got 'curve'"),
         (('source = "digits"', 'source = "digit"'), "did you mean 'digits'"),
         (("n = 6", "many = 6"), "got 'many'"),
+        (("k = 3", "k = 3\n    shard_size = 3"), "shard_size belongs to the study"),
         (("shard_size = 3", "shard_size = 0"), "shard_size must be at least 1"),
         (("shard_size = 3", "shard_size ="), "not a TOML file"),
     ],

@@ -77,7 +77,7 @@ def principal_layers(
     view
         ``"profile"``: the curvatures in descending order against their index, averaged over the
         points, and the line -1/‖r‖, below which no nearest point has any; it is not drawn for
-        points found within bounds or a subspace, which it does not bind. ``"histogram"``: how
+        DeepFool's points nor for those within bounds or a subspace, which it does not bind. ``"histogram"``: how
         often each value occurs at all points together. ``"directions"``: the most positive and the
         most negative directions as images, a row for each of the first points.
     compare

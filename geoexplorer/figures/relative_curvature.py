@@ -172,5 +172,5 @@ def _facts(result: RelativeCurvature) -> list[str]:
     """How many probes the average is taken over, and how sure it is."""
     shares = result.typical_errors / result.typical
     shares = shares[shares.isfinite()].double()
-    sure = f", median standard error {100 * float(shares.median()):.2g} %" if len(shares) else ""
+    sure = f", median standard error {100 * float(shares.quantile(0.5)):.2g} %" if len(shares) else ""
     return [f"E|<i>v</i>ᵀ G <i>v</i>| from {result.probes:,} probes at each point{sure}"]

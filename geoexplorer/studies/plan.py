@@ -18,6 +18,7 @@ from geoexplorer.images import ImageSet
 from geoexplorer.results import versions
 from geoexplorer.studies.layout import Layout
 from geoexplorer.studies.quantities import Facts, Quantity
+from geoexplorer.studies.quantities.shared_directions import SharedDirections
 
 __all__ = ["Plan", "checked_images", "checked_networks"]
 
@@ -36,6 +37,12 @@ class Plan:
     def __post_init__(self) -> None:
         for quantity in self.quantities:
             quantity.check(tuple(self.networks.values()))
+        shared, count = self.quantity(SharedDirections), len(self.images)
+        if shared is not None and shared.images >= count:
+            raise ValueError(
+                f"shared_directions.images must be below the number of images, {count}: the first "
+                f"ones make the directions, the others are measured; got {shared.images}"
+            )
 
     @cached_property
     def layout(self) -> Layout:

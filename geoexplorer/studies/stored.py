@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredStudy", "open_study"]
 
-_FEW = 8  # values along a further dimension that become columns of a table
+_FEW = 24  # values along a further dimension that become columns of a table
 
 
 def open_study(
@@ -50,6 +50,14 @@ class StoredStudy:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def __repr__(self) -> str:
+        described = self.description
+        return (
+            f"{type(self).__name__}({', '.join(described['networks'])}; "
+            f"{described['images']['count']} images of {described['images']['name']!r}; "
+            f"{', '.join(described['quantities'])}; in {self.store!r})"
+        )
 
     @property
     def store(self) -> str:
@@ -89,7 +97,8 @@ class StoredStudy:
     def to_dataframe(self) -> pd.DataFrame:
         """One row for each network and image, one column for each number known about it.
 
-        Short further dimensions become columns of their own, such as ``score_2`` for the scale 2.
+        Further dimensions of at most 24 values become columns of their own, such as ``score_2`` for
+        the scale 2 or ``curvature_-1`` for the most negative curvature.
         """
         data = self.dataset()
         columns: dict[str, xr.DataArray] = {}

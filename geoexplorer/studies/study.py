@@ -150,13 +150,6 @@ class Study(StoredStudy):
             self._require_same(known)
         self._writer = Writer(self._store, self._plan.layout)
 
-    def __repr__(self) -> str:
-        names = ", ".join(quantity.name for quantity in self._plan.quantities)
-        return (
-            f"Study({', '.join(self._plan.networks)}; {len(self._plan.images)} images of "
-            f"{self._plan.images.name!r}; {names}; in {self.store!r})"
-        )
-
     @property
     def description(self) -> dict[str, Any]:
         """How the study is made: networks, images, quantities with their options, seed, shards."""
@@ -186,7 +179,12 @@ class Study(StoredStudy):
             If the store cannot be written. What waits to be written is kept, and a further run
             writes it first.
         """
-        state = jobs.last(self.run_steps(client=client, retry_failed=retry_failed), show=show)
+        try:
+            state = jobs.last(self.run_steps(client=client, retry_failed=retry_failed), show=show)
+        except KeyboardInterrupt:
+            if show:
+                print("\nstopped; another run goes on with what is missing", file=sys.stderr)
+            raise
         if show:
             for line in self._told(state):
                 print(line, file=sys.stderr)
@@ -205,10 +203,8 @@ class Study(StoredStudy):
         if state.note:
             yield state.note
         if state.failed:
-            yield (
-                f"{state.failed} images could not be measured as a whole; failures() has the "
-                "reasons"
-            )
+            images = "1 image" if state.failed == 1 else f"{state.failed} images"
+            yield f"{images} could not be measured as a whole; failures() has the reasons"
 
     def _require_same(self, known: Mapping[str, Any]) -> None:
         different = differences(known, self._plan.description)

@@ -161,3 +161,17 @@ def test_the_log_says_what_everything_took(study):
     # The mean of the shape operators takes gradients at all of its points, again and again.
     assert log["directions_gradients"] > 3 * 2
     assert log["directions_seconds"] > 0
+
+
+def test_somebody_must_be_left_to_measure_the_shared_directions_on(tmp_path):
+    clf = gx.load_classifier("digits-cnn", device="cpu")
+    images = gx.load_images("digits", n=5)
+    with pytest.raises(ValueError, match=r"images must be below the number of images, 5.*got 100"):
+        gx.Study(clf, images, "shared_directions", store=tmp_path / "s.zarr")
+
+
+def test_a_stored_study_says_what_it_is(study):
+    assert repr(gx.open_study(study.store)).startswith(
+        "StoredStudy(digits-cnn-smooth; 8 images of 'digits, test'; prediction, boundary, curvature"
+    )
+    assert "curvature_-1" in study.to_dataframe()
