@@ -110,11 +110,16 @@ def _relative(one: xr.Dataset, description: Mapping[str, Any], network: str) -> 
 
 
 def _roc(one: xr.Dataset, description: Mapping[str, Any], network: str) -> Result:
-    reached = one.isel(image=(one["reached"] == 1).values) if "reached" in one else one
+    options = description["quantities"]["detection"]
+    if not options["scales"]:
+        raise ValueError(
+            "form 'detection' compares images with perturbed ones; the study's detection has no "
+            "scales, its scores stand in dataset()['score']"
+        )
+    reached = one.isel(image=(one["reached"] == 1).values)
     natural, perturbed = reached.isel(scale=0), reached.isel(scale=slice(1, None))
     own, called = _tensor(natural["called"]), _by_scale(perturbed["called"])
     scores = torch.stack([_by_scale(perturbed["score"]), -_by_scale(perturbed["score_margin"])], 1)
-    options = description["quantities"]["detection"]
     return DetectionROC(
         scales=tuple(options["scales"]),
         natural=torch.stack([_tensor(natural["score"]), -_tensor(natural["score_margin"])]),

@@ -100,9 +100,9 @@ class Threads:
         open_jobs = 0
 
         def work(device: torch.device) -> None:
-            networks = [clf.replica(device) for clf in self._networks]
             with jobs.cancellable(stop):
                 try:
+                    networks = [clf.replica(device) for clf in self._networks]
                     while (task := given.get()) is not None:
                         job, request = task
                         for outcome in job.measure(networks[job.network], request):

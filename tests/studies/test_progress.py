@@ -4,9 +4,11 @@ import threading
 import time
 
 import pytest
+import torch
 
 import geoexplorer as gx
 from geoexplorer.jobs import Cancelled, cancellable
+from geoexplorer.studies.engines import Job, Threads
 from tests.steps import assert_cancellable
 from tests.studies.networks import Smooth, classifier, images
 
@@ -99,3 +101,11 @@ def test_not_shown(study, capsys):
     study.run(show=False)
     captured = capsys.readouterr()
     assert captured.err == captured.out == ""
+
+
+def test_a_device_that_cannot_be_used_stops_a_run_in_threads():
+    clf = classifier()
+    engine = Threads([clf], [torch.device("cuda", 7), torch.device("cuda", 8)])
+    job = Job(0, 0, lambda *_: iter(()), lambda: None)
+    with pytest.raises(ValueError, match="cuda"):
+        list(engine.run([job]))

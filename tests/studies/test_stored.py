@@ -175,3 +175,12 @@ def test_a_stored_study_says_what_it_is(study):
         "StoredStudy(digits-cnn-smooth; 8 images of 'digits, test'; prediction, boundary, curvature"
     )
     assert "curvature_-1" in study.to_dataframe()
+
+
+def test_scores_of_the_images_alone_are_no_roc(tmp_path):
+    clf = gx.load_classifier("digits-cnn", device="cpu")
+    options = {"detection": {"scales": (), "probes": np.int64(3)}}
+    study = gx.Study(clf, gx.load_images("digits", n=2), options, store=tmp_path / "s.zarr")
+    assert study.run(show=False).dataset()["score"].shape == (1, 2, 1)
+    with pytest.raises(ValueError, match="has no scales"):
+        study.result("detection")

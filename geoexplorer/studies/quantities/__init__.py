@@ -94,4 +94,7 @@ def _made(name: str, options: Mapping[str, Any]) -> Quantity:
 
 
 def _as_given(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    """Options as JSON knows them: numbers of numpy and torch as Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_as_given, value)) if isinstance(value, (list, tuple)) else value
