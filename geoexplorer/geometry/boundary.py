@@ -16,20 +16,21 @@ from geoexplorer.geometry.crossings import ANY, Rays, hidden, level
 from geoexplorer.geometry.deepfool import deepfool_offsets
 from geoexplorer.geometry.linear_subspace import Subspace
 from geoexplorer.geometry.nearest import EFFORTS, minimise
+from geoexplorer.geometry.room import require_room, room_for
 from geoexplorer.jobs import Progress
 from geoexplorer.results import BatchResult, Recorder
 
 __all__ = ["BoundaryPoints", "nearest_boundary", "nearest_boundary_steps"]
 
 _ACCEPTED_EFFORTS = (*EFFORTS, "deepfool")
-_DEEPFOOL_VECTORS = 24  # of the input's size, held for one image
+_DEEPFOOL_VECTORS = 40  # of the input's size, held for one image
 _FINAL_TOLERANCE = 1e-6  # relative width of the bracket around z
 _ROUNDING_STEPS = 4  # of the largest logit: the noise in a difference of two logits
 _CLEARING_ROUNDS = 6
 _FINAL_GROWTH, _FINAL_ROUNDS = 1.001, 24
 _LEAST_NEWS = 0.05  # share of the work between two intermediate results
 _COARSE = 0.01  # of the bounds' width: rounding of a pixel beyond which an image is lost
-_BLOCK_BYTES = 256 * 2**20  # search state held at once
+_BLOCK_BYTES = 256 * 2**20  # search state held at once, where memory allows
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,8 @@ def nearest_boundary(
     TypeError, ValueError
         For images that are not the classifier's (see :meth:`Classifier.prepare`), classes that
         do not exist or are an image's own, an unknown effort, images outside the bounds when
-        ``bounded``, or ``bounded`` together with ``effort="deepfool"`` or a subspace.
+        ``bounded``, ``bounded`` together with ``effort="deepfool"`` or a subspace, or a
+        classifier whose ``memory`` the search of one image does not fit into.
 
     Notes
     -----
@@ -146,6 +148,7 @@ def nearest_boundary_steps(
         raise TypeError(f"subspace must be a Subspace or None, got {type(subspace).__name__}")
     if subspace is not None and bounded:
         raise ValueError("bounded must be False where the perturbation is confined to a subspace")
+    require_room(clf, "effort", effort, _vectors(effort))
     basis = None if subspace is None else subspace.rows_for(clf)
     recorder = Recorder(
         clf, "nearest_boundary", other=other, effort=effort, bounded=bounded,
@@ -310,9 +313,13 @@ def _finite(rows: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _block_size(rays: Rays, effort: str) -> int:
-    vectors = EFFORTS[effort].vectors if effort in EFFORTS else _DEEPFOOL_VECTORS
     image_bytes = rays.images.shape[1] * rays.images.element_size()
-    return max(1, _BLOCK_BYTES // (vectors * image_bytes))
+    fitting = min(_BLOCK_BYTES // image_bytes, room_for(rays.clf))
+    return max(1, fitting // _vectors(effort))
+
+
+def _vectors(effort: str) -> int:
+    return EFFORTS[effort].vectors if effort in EFFORTS else _DEEPFOOL_VECTORS
 
 
 def _require_within_bounds(images: Tensor, bounds: tuple[float, float]) -> None:

@@ -21,9 +21,14 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature_parts import Part
 from geoexplorer.geometry.directions import Direction, given
-from geoexplorer.geometry.extreme_curvatures import extreme_curvatures_steps, searched_together
+from geoexplorer.geometry.extreme_curvatures import (
+    extreme_curvatures_steps,
+    least_held,
+    searched_together,
+)
 from geoexplorer.geometry.matrices import LARGEST_MATRIX, by_matrix
 from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news, require_points
+from geoexplorer.geometry.room import require_room
 from geoexplorer.geometry.whole_spectra import MATRICES, smoothed_spectra_steps, spectra_steps
 from geoexplorer.jobs import Progress
 
@@ -140,7 +145,8 @@ def principal_curvatures(
     ------
     TypeError, ValueError
         If an argument is not as described, the points are not the classifier's, none of them was
-        reached, or ``"autograd"`` is asked of a network with kinks.
+        reached, ``"autograd"`` is asked of a network with kinks, or a search for k values does not
+        fit into the classifier's ``memory``.
 
     Notes
     -----
@@ -204,6 +210,8 @@ def principal_curvatures_steps(
         "principal_curvatures", clf, boundary, method=method, step=step, at=at, seed=seed,
         k=k, directions=directions,
     )  # fmt: skip
+    if k is not None and not by_matrix(d, k, measurement.method):
+        require_room(clf, "k", k, least_held(measurement, k))
     return measurement.recorder.watch(news(_measure(measurement, k, directions or k is not None)))
 
 

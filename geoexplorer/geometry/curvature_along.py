@@ -24,6 +24,7 @@ __all__ = ["CurvatureAlong", "Directions", "directions_at", "progress_along"]
 # A direction whose tangent part is a smaller share of it than this has none.
 _PARALLEL = 1e-4
 _DIRECTIONS_TOGETHER = 32
+_LEAST_TOGETHER = 8  # a secant looks along as many others, for the rounding of the logits
 
 Directions = Tensor | Direction | Sequence[Direction]
 """What callers give as directions."""
@@ -49,11 +50,12 @@ class CurvatureAlong:
         m = self._directions.shape[1]
         values, errors = measurement.unknown(m), measurement.unknown(m)
         done, count = 0, len(measurement.rows)
-        for block in measurement.blocks_along(_DIRECTIONS_TOGETHER):
+        together = measurement.together(min(m, _DIRECTIONS_TOGETHER))
+        for block in measurement.blocks_along(max(together, _LEAST_TOGETHER)):
             rows, operators = measurement.shape_operators(block)
-            given = self._directions.expand(len(measurement), -1, -1)[rows]
-            for part in slices(m, _DIRECTIONS_TOGETHER):
-                coordinates = operators.coordinates(given[:, part].to(operators.like))
+            for part in slices(m, together):
+                given = self._directions[:, part].expand(len(measurement), -1, -1)[rows]
+                coordinates = operators.coordinates(given.to(operators.like))
                 coordinates = coordinates / coordinates.norm(dim=2, keepdim=True)
                 self._tangents[rows, part] = operators.lift(coordinates).cpu()
                 found = _curvatures(measurement, rows, operators, coordinates)

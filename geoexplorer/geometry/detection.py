@@ -16,7 +16,7 @@ rest, so that one image takes 2 T + 2 L forward passes and L gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.kinks import has_kinks
 from geoexplorer.geometry.measurement import require_step
 from geoexplorer.geometry.operators import default_step
+from geoexplorer.geometry.room import room_for
 from geoexplorer.jobs import News, Progress
 from geoexplorer.proportions import threshold_at
 from geoexplorer.results import BatchResult, Recorder
@@ -39,6 +40,7 @@ __all__ = ["Baselines", "Detection", "detect", "detect_steps"]
 
 _IMAGES_TOGETHER = 256
 _VECTORS = 6  # of the input's size, held for each class at an image
+_FRAME_VECTORS = 6  # likewise, for each probe of a frame while it is made orthonormal
 _TINY = 1e-30
 _ROUNDINGS = 4.0  # of the largest logit, in a second difference
 
@@ -123,7 +125,8 @@ def detect(
     x
         Images ``(n, C, H, W)``, or one image.
     probes
-        T, random unit vectors v, the same for all images. They are orthonormal, d at a time.
+        T, random unit vectors v, the same for all images. They are orthonormal, d at a time or as
+        many as fit into the classifier's ``memory``.
     step
         h, the l2 length of a displacement in second differences; by default the authors',
         10 √d (hi - lo) / 512. The rounding of the logits divided by h² is an error that
@@ -220,11 +223,13 @@ class _Request:
     def steps(self, images: Tensor, seed: int) -> Iterator[Detection]:
         """Results with more and more of the images."""
         n, news = len(images), News()
-        vectors = _frames(self.clf, self.probes, seed)
+        frames: Iterable[Tensor] = _Frames(self.clf, self.probes, seed)
+        if self.probes <= room_for(self.clf) // _FRAME_VECTORS:
+            frames = list(frames)  # there is one, or those that there are fit into memory together
         found = _Found(self, n)
         for part in slices(n, self._together):
             measured = _Measured(self, images[part])
-            for share in measured.sampling(vectors):
+            for share in measured.sampling(frames):
                 fraction = (part.start + share * (part.stop - part.start)) / n
                 if fraction < 1.0 and news.due(fraction):
                     yield found.result(Progress(fraction, f"detection, {part.start} of {n} images"))
@@ -282,16 +287,19 @@ class _Measured:
             of_own = along.gather(2, labels[:, :, None].expand(-1, classes.shape[1], 1))
             yield slopes, (along.gather(2, classes[:, :, None]) - of_own)[:, :, 0]
 
-    def sampling(self, vectors: Tensor) -> Iterator[float]:
-        """Measure along unit vectors ``(T, d)``; yields the share done."""
+    def sampling(self, frames: Iterable[Tensor]) -> Iterator[float]:
+        """Measure along unit vectors in frames of ``(t, d)``; yields the share done."""
         clf, n = self._request.clf, len(self._images)
         at_once = max(1, clf.chunk_size * len(clf.devices) // (2 * n))
-        for part in slices(len(vectors), at_once):
-            along = self._second_differences(vectors[part].expand(n, -1, -1))
-            own = along.gather(2, self.labels[:, None, None].expand(-1, along.shape[1], 1))
-            classes = self.classes[:, None].expand(-1, along.shape[1], -1)
-            self._sampled.append(along.gather(2, classes) - own)
-            yield part.stop / len(vectors)
+        done = 0
+        for frame in frames:
+            for part in slices(len(frame), at_once):
+                along = self._second_differences(frame[part].expand(n, -1, -1))
+                own = along.gather(2, self.labels[:, None, None].expand(-1, along.shape[1], 1))
+                classes = self.classes[:, None].expand(-1, along.shape[1], -1)
+                self._sampled.append(along.gather(2, classes) - own)
+                yield (done + part.stop) / self._request.probes
+            done += len(frame)
 
     @property
     def terms(self) -> Tensor:
@@ -378,12 +386,21 @@ class _Found:
         )
 
 
-def _frames(clf: Classifier, count: int, seed: int) -> Tensor:
-    """Random unit vectors ``(T, d)``, orthonormal d at a time, the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    like = torch.empty(0, device=clf.device, dtype=clf.dtype)
-    frames = [
-        orthonormal(random_block(part.stop - part.start, clf.dimension, generator, like))[0]
-        for part in slices(count, clf.dimension)
-    ]
-    return torch.cat(frames)
+@dataclass(frozen=True)
+class _Frames:
+    """Random unit vectors in orthonormal frames ``(t, d)``, the same on every device.
+
+    In a frame are d of them, or as many as can be made orthonormal in the memory allowed.
+    """
+
+    clf: Classifier
+    count: int
+    seed: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        clf, generator = self.clf, torch.Generator().manual_seed(self.seed)
+        like = torch.empty(0, device=clf.device, dtype=clf.dtype)
+        largest = max(1, min(clf.dimension, room_for(clf) // _FRAME_VECTORS))
+        for part in slices(self.count, largest):
+            drawn = random_block(part.stop - part.start, clf.dimension, generator, like)
+            yield orthonormal(drawn)[0]

@@ -8,9 +8,9 @@ from torch import Tensor
 from geoexplorer.geometry.curvature_parts import Parts, compared, part_of
 from geoexplorer.geometry.measurement import Measurement
 from geoexplorer.geometry.operators import ShapeOperators
-from geoexplorer.geometry.spectra import Extremes, extreme_steps, vectors_held
+from geoexplorer.geometry.spectra import Extremes, extreme_steps, least_vectors, vectors_held
 
-__all__ = ["extreme_curvatures_steps", "searched_together"]
+__all__ = ["extreme_curvatures_steps", "least_held", "searched_together"]
 
 _SEARCH_SHARE = 0.7  # of the work, where values are held out
 _FRESH_PRODUCTS = 4  # whose mean gives a held-out value
@@ -44,6 +44,12 @@ def searched_together(measurement: Measurement, m: int) -> int:
     dimension, noisy = measurement.clf.dimension - 1, measurement.method == "smoothed"
     held = vectors_held(dimension, _sought(m, dimension, noisy), noisy=noisy)
     return min(measurement.fitting(held), _TOGETHER)
+
+
+def least_held(measurement: Measurement, m: int) -> int:
+    """Vectors that a search for m values at either end holds at one point at least."""
+    dimension, noisy = measurement.clf.dimension - 1, measurement.method == "smoothed"
+    return least_vectors(dimension, _sought(m, dimension, noisy), noisy=noisy)
 
 
 def _sought(m: int, dimension: int, noisy: bool) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer.arguments import require_image_shape, require_seed, require_whole
-from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.blocks import slices
 from geoexplorer.results import Stored
 
@@ -45,11 +45,8 @@ class Subspace(Stored):
 
     def __post_init__(self) -> None:
         rows = _vectors(self.basis, "basis").flatten(1)
-        gram = -torch.eye(len(rows), dtype=torch.float64)
-        for part in slices(rows.shape[1], max(1, _NUMBERS // len(rows))):
-            pixels = rows[:, part].double()  # some of them: all would be twice the basis
-            gram += pixels @ pixels.T
-        deviation = float(gram.abs().max())
+        unit = torch.eye(len(rows), dtype=torch.float64)
+        deviation = float((_products(rows, rows) - unit).abs().max())
         if not deviation <= _ORTHONORMAL:
             raise ValueError(
                 "basis must be orthonormal, got inner products that are off by up to "
@@ -108,9 +105,9 @@ class Subspace(Stored):
     def project(self, vectors: Tensor) -> Tensor:
         """P_S v ``(n, C, H, W)``: the parts of vectors that lie in the subspace."""
         batch = self._batch(vectors)
-        rows = self.basis.flatten(1).double()
-        parts: Tensor = batch.flatten(1).double() @ rows.T @ rows
-        return parts.reshape(batch.shape).to(batch.dtype)
+        rows = self.basis.flatten(1)
+        parts = _combined(_products(batch.flatten(1), rows), rows, batch.dtype)
+        return parts.reshape(batch.shape)
 
     def share_of(self, vectors: Tensor) -> Tensor:
         """‖P_S v‖ / ‖v‖ ``(n,)``, between 0 and 1.
@@ -120,17 +117,17 @@ class Subspace(Stored):
         NaN for a vector that is zero or not finite, such as the perturbation of an image whose
         boundary was not reached.
         """
-        batch = self._batch(vectors).flatten(1).double()
-        rows = self.basis.flatten(1).double()
-        shares: Tensor = (batch @ rows.T).norm(dim=1) / batch.norm(dim=1)
+        batch = self._batch(vectors).flatten(1)
+        lengths = torch.linalg.vector_norm(batch, dim=1, dtype=torch.float64)
+        shares: Tensor = _products(batch, self.basis.flatten(1)).norm(dim=1) / lengths
         return shares.clamp_max(1.0).to(self.basis.dtype)
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniformly random unit vectors ``(count, C, H, W)`` of the subspace."""
         coordinates = torch.randn(count, self.dimension, generator=generator, dtype=torch.float64)
         coordinates /= coordinates.norm(dim=1, keepdim=True)
-        vectors: Tensor = coordinates @ self.basis.flatten(1).double()
-        return vectors.reshape(count, *self.basis.shape[1:]).to(self.basis.dtype)
+        vectors = _combined(coordinates, self.basis.flatten(1), self.basis.dtype)
+        return vectors.reshape(count, *self.basis.shape[1:])
 
     def rows_for(self, clf: Classifier, argument: str = "subspace") -> Tensor:
         """The basis ``(m, d)`` on a classifier's device, orthonormal to its rounding.
@@ -141,9 +138,12 @@ class Subspace(Stored):
             If the subspace is of images of another shape.
         """
         self.require_shape_of(clf, argument)
-        with FullPrecision():
-            orthonormal: Tensor = torch.linalg.qr(self.basis.flatten(1).double().T).Q.T
-        return orthonormal.to(device=clf.device, dtype=clf.dtype)
+        rows = self.basis.flatten(1)
+        # The basis is nearly orthonormal, so that this is as exact as a QR decomposition, which
+        # would take several times its memory.
+        lower = torch.linalg.cholesky(_products(rows, rows))
+        inverse = torch.linalg.solve_triangular(lower, torch.eye(len(rows)).double(), upper=False)
+        return _combined(inverse, rows, clf.dtype).to(clf.device)
 
     def require_shape_of(self, clf: Classifier, argument: str = "subspace") -> None:
         """Check that the subspace is of images as a classifier takes them."""
@@ -266,6 +266,25 @@ def _cosines(length: int) -> Tensor:
     rows = torch.cos(math.pi * frequency * place / length)
     unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
     return unit
+
+
+def _products(first: Tensor, second: Tensor) -> Tensor:
+    """Inner products ``(n, m)`` in float64 of rows ``(n, d)`` and ``(m, d)``.
+
+    Some pixels at a time: all of them in float64 would be twice the rows.
+    """
+    total = torch.zeros(len(first), len(second), dtype=torch.float64)
+    for part in slices(first.shape[1], max(1, _NUMBERS // (len(first) + len(second)))):
+        total += first[:, part].double() @ second[:, part].double().T
+    return total
+
+
+def _combined(coefficients: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Combinations ``(n, d)`` of rows ``(m, d)``, computed in float64 some pixels at a time."""
+    result = torch.empty(len(coefficients), rows.shape[1], dtype=dtype)
+    for part in slices(rows.shape[1], max(1, _NUMBERS // (len(coefficients) + len(rows)))):
+        result[:, part] = coefficients @ rows[:, part].double()
+    return result
 
 
 def _vectors(value: Any, argument: str, *, finite: bool = True) -> Tensor:

@@ -16,6 +16,7 @@ from geoexplorer.geometry.blocks import orthonormal, random_block, slices
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.measurement import Curvature, Measurement, Steps, news
 from geoexplorer.geometry.operators import ShapeOperators
+from geoexplorer.geometry.room import require_room
 from geoexplorer.geometry.spectra import chain_vectors, quadrature_steps
 from geoexplorer.jobs import Progress
 
@@ -90,9 +91,9 @@ def mean_curvature(
     clf, boundary, method, step, at
         As for :func:`geoexplorer.principal_curvatures`.
     probes
-        Random unit tangents at each point, at least 2. They are orthonormal, which makes the
-        estimate better than independent ones do; d - 1 of them, which are never exceeded, give
-        the exact mean of G.
+        Random unit tangents at each point, at least 2. They are orthonormal, as many of them as
+        can be made so in the classifier's ``memory``, which makes the estimate better than
+        independent ones do; d - 1 of them, which are never exceeded, give the exact mean of G.
     seed
         For the tangents.
 
@@ -178,7 +179,8 @@ def curvature_density(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or chains of that order do not fit into the
+        classifier's ``memory``.
 
     Notes
     -----
@@ -221,6 +223,7 @@ def curvature_density_steps(
         "curvature_density", clf, boundary, method=method, step=step, at=at, seed=seed,
         probes=probes, order=order,
     )  # fmt: skip
+    require_room(clf, "order", order, chain_vectors(min(order, clf.dimension - 1)))
     return measurement.recorder.watch(news(_densities(measurement, probes, order)))
 
 
@@ -239,16 +242,18 @@ def _means(measurement: Measurement, probes: int) -> Steps[MeanCurvature]:
             **measurement.facts(),
         )
 
-    for block in measurement.blocks_along(_PROBES_TOGETHER):
+    together = measurement.together(_PROBES_TOGETHER)
+    frame = measurement.largest_frame
+    for block in measurement.blocks_along(together):
         rows, operators = measurement.shape_operators(block)
-        for sampled in _sampled_steps(operators, probes, measurement.vectors()):
+        for sampled in _sampled_steps(operators, probes, together, frame, measurement.vectors()):
             drawn = sampled.shape[1]
             values[rows] = sampled.mean(1).cpu()
             # Within an orthonormal frame the deviations cancel, as in a sample drawn from a
             # finite population without putting back: a whole frame gives the mean itself.
             errors[rows] = 0.0
             if drawn < operators.dimension:
-                left = 1 - drawn / operators.dimension
+                left = 1 - min(drawn, frame) / operators.dimension
                 errors[rows] = (sampled.var(1) * left / drawn).sqrt().cpu()
             share = done + len(block) * drawn / probes
             yield measurement.progress("mean curvature", share), result
@@ -257,15 +262,20 @@ def _means(measurement: Measurement, probes: int) -> Steps[MeanCurvature]:
 
 
 def _sampled_steps(
-    operators: ShapeOperators, probes: int, generator: torch.Generator
+    operators: ShapeOperators, probes: int, together: int, largest: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Curvatures ``(n, m)`` along a random orthonormal frame of tangents, more at each step."""
-    frame = orthonormal(random_block(probes, operators.dimension, generator, operators.like))
+    """Curvatures ``(n, m)`` along random orthonormal frames of tangents, more at each step.
+
+    One frame, or where that would be larger than ``largest`` several independent ones.
+    """
     sampled = operators.like.new_zeros(operators.count, 0)
-    for together in slices(probes, _PROBES_TOGETHER):
-        part = frame[:, together].expand(operators.count, -1, -1)
-        sampled = torch.cat([sampled, (part * operators.apply(part)).sum(2)], dim=1)
-        yield sampled
+    for part in slices(probes, largest):
+        count = part.stop - part.start
+        frame = orthonormal(random_block(count, operators.dimension, generator, operators.like))
+        for some in slices(count, together):
+            tangents = frame[:, some].expand(operators.count, -1, -1)
+            sampled = torch.cat([sampled, (tangents * operators.apply(tangents)).sum(2)], dim=1)
+            yield sampled
 
 
 def _densities(measurement: Measurement, probes: int, order: int) -> Steps[CurvatureDensity]:

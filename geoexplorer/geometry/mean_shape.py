@@ -51,9 +51,11 @@ class MeanShapeOperator:
 
     def __init__(self, measurement: Measurement, *, fresh: bool = False) -> None:
         self._clf = measurement.clf
+        # Half as many as elsewhere: the search holds vectors beside these.
+        self._together = max(1, measurement.together(2 * _TOGETHER) // 2)
         self._blocks = [
             measurement.shape_operators(rows, stream=2 * index + fresh)[1]
-            for index, rows in enumerate(measurement.blocks_along(_TOGETHER))
+            for index, rows in enumerate(measurement.blocks_along(2 * self._together))
         ]
         self.points: int = sum(operators.count for operators in self._blocks)
 
@@ -69,13 +71,13 @@ class MeanShapeOperator:
 
     @property
     def memory(self) -> int:
-        """Bytes that may be held at once."""
-        return self._clf.memory
+        """Bytes that the vectors of a search may take."""
+        return self._clf.memory // 2
 
     @property
     def vectors_at_once(self) -> int:
         """Vectors that are best applied together."""
-        return _TOGETHER
+        return self._together
 
     @property
     def like(self) -> Tensor:
@@ -86,7 +88,7 @@ class MeanShapeOperator:
         """The mean of G v over the points, ``(1, m, d)`` to the same."""
         total = torch.zeros_like(vectors)
         for operators in filter(lambda block: block.count, self._blocks):
-            for part in slices(vectors.shape[1], _TOGETHER):
+            for part in slices(vectors.shape[1], self._together):
                 given = vectors[:, part].expand(operators.count, -1, -1)
                 total[:, part] += tangent_products(operators, given).sum(0, keepdim=True)
         return total / self.points

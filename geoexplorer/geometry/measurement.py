@@ -25,6 +25,7 @@ from geoexplorer.geometry.operators import (
     ShapeOperators,
     default_step,
 )
+from geoexplorer.geometry.room import room_for
 from geoexplorer.geometry.smoothing import SmoothedHessians
 from geoexplorer.jobs import News, Progress
 from geoexplorer.results import BatchResult, Recorder
@@ -54,7 +55,8 @@ _SAME_POINT = 0.01  # of F at the image, what F may be at a boundary point
 _STREAMS_APART = 1_000_003
 _STREAM_OF_VECTORS = 2**30
 _POINTS_TOGETHER = 16
-_VECTORS = 8  # of the input's size, held for each direction at a point
+_VECTORS = 16  # of the input's size, held for each direction at a point
+_FRAME_VECTORS = 6  # likewise, for each vector of a frame that is made orthonormal
 _NEARLY = 0.999  # of the work, before the final result
 
 
@@ -203,15 +205,23 @@ class Measurement:
         """The rows in parts for which so many directions at each point fit into memory."""
         return self.blocks(min(self.fitting(_VECTORS * directions), _POINTS_TOGETHER))
 
+    def together(self, directions: int) -> int:
+        """Directions that are measured together: so many, or what fits into memory at a point."""
+        return max(1, min(directions, self.fitting(_VECTORS)))
+
+    @property
+    def largest_frame(self) -> int:
+        """Vectors that can be made orthonormal together."""
+        return max(1, min(self.fitting(_FRAME_VECTORS), self.clf.dimension - 1))
+
     def fitting(self, vectors: int) -> int:
         """Points for each of which so many vectors of the input's size fit into memory."""
-        item = torch.finfo(self.clf.dtype).bits // 8
-        return int(self.clf.memory // (vectors * self.clf.dimension * item))
+        return room_for(self.clf) // vectors
 
     def fitting_matrices(self, count: int) -> int:
         """Points for each of which so many d x d matrices fit into memory."""
         d = self.clf.dimension
-        return min(self.fitting(count * d), LARGEST_MATRIX // d)
+        return min(2 * room_for(self.clf) // (count * d), LARGEST_MATRIX // d)
 
     def progress(self, doing: str, done: float) -> Progress:
         """Of a result that is not final, with so many of the points done."""

@@ -58,7 +58,8 @@ class Effort:
     @property
     def vectors(self) -> int:
         """Vectors of the input's size that the search of one image holds at once."""
-        return max(self.starts * (_LINEARISATIONS + _LINEARISATIONS_OF_THIRDS + 8), 2 * self.rivals)
+        linearised = _LINEARISATIONS + _LINEARISATIONS_OF_THIRDS
+        return max(self.starts * (2 * linearised + 8), 6 * self.rivals)
 
 
 EFFORTS = {

@@ -205,8 +205,8 @@ class ShapeOperators:
 
     @property
     def memory(self) -> int:
-        """Bytes that may be held at once."""
-        return self._hessians.sets.clf.memory
+        """Bytes that the vectors of a search may take."""
+        return self._hessians.sets.clf.memory // 2
 
     @property
     def vectors_at_once(self) -> int:

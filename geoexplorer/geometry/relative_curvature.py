@@ -8,7 +8,7 @@ Geometry of Deep Networks", CVPR 2018, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -134,28 +134,37 @@ def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[Rela
             **measurement.facts(),
         )
 
-    for block in measurement.blocks_along(_TOGETHER):
+    together = measurement.together(_TOGETHER)
+    for block in measurement.blocks_along(together):
         rows, operators = measurement.shape_operators(block)
         if operators.count:
-            drawn = random_block(
-                probes, measurement.clf.dimension, measurement.generator(1), operators.like
-            )[0]
-            sizes = _forms(operators, drawn / drawn.norm(dim=1, keepdim=True)).abs()
+            drawn = _random_units(probes, together, measurement.generator(1), operators.like)
+            sizes = _forms(operators, drawn).abs()
             typical[rows] = sizes.mean(1).cpu()
             errors[rows] = (sizes.var(1) / probes).sqrt().cpu()
-            along[rows] = _forms(operators, vectors).cpu()
+            parts = (vectors[part] for part in slices(len(vectors), together))
+            along[rows] = _forms(operators, parts).cpu()
         done += len(block)
         yield measurement.progress("relative curvature", done), result
     yield Progress(), result
 
 
-def _forms(operators: ShapeOperators, vectors: Tensor) -> Tensor:
-    """vᵀ G v ``(n, k)`` for vectors ``(k, d)``, the same at all points."""
+def _forms(operators: ShapeOperators, parts: Iterable[Tensor]) -> Tensor:
+    """vᵀ G v ``(n, k)`` for vectors in parts of ``(m, d)``, the same at all points."""
     forms = []
-    for part in slices(len(vectors), _TOGETHER):
-        block = vectors[part].expand(operators.count, -1, -1)
+    for part in parts:
+        block = part.expand(operators.count, -1, -1)
         forms.append((block * tangent_products(operators, block)).sum(2))
     return torch.cat(forms, dim=1)
+
+
+def _random_units(
+    count: int, together: int, generator: torch.Generator, like: Tensor
+) -> Iterator[Tensor]:
+    """Random unit vectors in parts of ``(m, d)``, one part at a time in memory."""
+    for part in slices(count, together):
+        drawn = random_block(part.stop - part.start, like.shape[1], generator, like)[0]
+        yield drawn / drawn.norm(dim=1, keepdim=True)
 
 
 def _unit_vectors(clf: Classifier, directions: Tensor) -> Tensor:

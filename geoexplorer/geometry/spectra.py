@@ -32,6 +32,7 @@ __all__ = [
     "eigenpairs",
     "eigenvalues",
     "extreme_steps",
+    "least_vectors",
     "quadrature_steps",
     "symmetrised",
     "vectors_held",
@@ -70,7 +71,7 @@ class Operators(Protocol):
 
     @property
     def memory(self) -> int:
-        """Bytes that may be held at once."""
+        """Bytes that the vectors of a search may take, beside what products take."""
 
     @property
     def vectors_at_once(self) -> int:
@@ -318,6 +319,12 @@ def vectors_held(dimension: int, m: int, *, noisy: bool = False) -> int:
     return 2 * _allowed(dimension, wanted, _ROOM) + _BESIDE * wanted
 
 
+def least_vectors(dimension: int, m: int, *, noisy: bool = False) -> int:
+    """Vectors that it holds for an operator in as little memory as it can do with."""
+    wanted = 2 * _looked_for(m, dimension, noisy)
+    return 2 * _allowed(dimension, wanted, 0) + _BESIDE * wanted
+
+
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """Ascending, the vectors in columns; NaN for matrices that are not finite."""
     matrices, known = _finite(matrices)
@@ -347,8 +354,8 @@ def _looked_for(m: int, dimension: int, noisy: bool) -> int:
 def _room(operators: Operators, wanted: int) -> int:
     """How many vectors the basis may hold, however many operators there are."""
     vector_bytes = operators.dimension * operators.like.element_size()
-    fitting = min(_ROOM, operators.memory // (2 * vector_bytes))
-    return _allowed(operators.dimension, wanted, int(fitting))
+    fitting = (operators.memory // vector_bytes - _BESIDE * wanted) // 2
+    return _allowed(operators.dimension, wanted, min(_ROOM, fitting))
 
 
 def _allowed(dimension: int, wanted: int, fitting: int) -> int:

@@ -21,8 +21,15 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.matrices import LARGEST_MATRIX, matrix_is_quick
 from geoexplorer.geometry.mean_shape import MeanMatrix, MeanShapeOperator, mean_matrix_steps
 from geoexplorer.geometry.measurement import Measurement, Steps, news, require_points
+from geoexplorer.geometry.room import require_room
 from geoexplorer.geometry.shared_directions import SharedDirections
-from geoexplorer.geometry.spectra import TOLERANCE, eigenpairs, extreme_steps, symmetrised
+from geoexplorer.geometry.spectra import (
+    TOLERANCE,
+    eigenpairs,
+    extreme_steps,
+    least_vectors,
+    symmetrised,
+)
 from geoexplorer.jobs import Progress
 
 __all__ = ["shared_directions", "shared_directions_steps"]
@@ -69,7 +76,8 @@ def shared_directions(
     ------
     TypeError, ValueError
         If an argument is not as described, the points are not the classifier's, none of them was
-        reached, or ``"autograd"`` is asked of a network with kinks.
+        reached, ``"autograd"`` is asked of a network with kinks, or a search for m directions does
+        not fit into the classifier's ``memory``.
 
     Notes
     -----
@@ -123,6 +131,9 @@ def shared_directions_steps(
     measurement = Measurement.begin(
         "shared_directions", clf, points, method=method, step=step, at=at, seed=seed, m=m
     )
+    if not by_matrix and m is not None:
+        noisy = measurement.method == "smoothed"
+        require_room(clf, "m", m, least_vectors(d, m, noisy=noisy))
     steps = _by_matrix if by_matrix else _by_products
     return measurement.recorder.watch(news(steps(measurement, d if m is None else m)))
 

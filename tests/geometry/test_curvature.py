@@ -1205,9 +1205,14 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize(("method", "k"), [("autograd", 1), ("autograd", 200), ("smoothed", 40)])
-def test_points_are_searched_together_as_far_as_memory_allows(method, k, monkeypatch):
-    memory, shape = 2**24, (1, 64, 64)
+@pytest.mark.parametrize(
+    ("method", "k", "memory", "together"),
+    [("autograd", 1, 2**25, 3), ("autograd", 1, 2**24, 1), ("smoothed", 4, 2**26, 3)],
+)
+def test_points_are_searched_together_as_far_as_memory_allows(
+    method, k, memory, together, monkeypatch
+):
+    shape = (1, 64, 64)
     module = nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.GELU(), nn.Linear(8, 2)).eval()
     clf = gx.Classifier(module, input_shape=shape, device="cpu", memory=memory)
     b = gx.nearest_boundary(clf, torch.rand(5, *shape))
@@ -1219,13 +1224,13 @@ def test_points_are_searched_together_as_far_as_memory_allows(method, k, monkeyp
     def searched(operators, m, generator, *, noisy):
         seen.append(operators.count)
         vectors = vectors_held(operators.dimension, m, noisy=noisy)
-        assert operators.count * vectors * 4 * 4096 <= memory or operators.count == 1
+        assert operators.count * vectors * 4 * 4096 <= memory / 2
         raise Enough
 
     monkeypatch.setattr(extreme_curvatures, "extreme_steps", searched)
     with pytest.raises(Enough):
         principal_curvatures(clf, b, k, method=method)
-    assert seen[0] == (3 if k == 1 else 1)
+    assert seen[0] == together
 
 
 class TestSteps:
