@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from geoexplorer.classifier import FullPrecision
 from geoexplorer.geometry.rounding import SMALLEST, share_of
+from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Affine", "Elementwise", "Kind", "Maximum", "Node", "Program"]
 
@@ -116,6 +117,7 @@ class Program:
         results: dict[int, Tensor] = {0: images}
         with torch.no_grad(), FullPrecision():
             for number, node in enumerate(self.nodes, start=1):
+                check_cancelled()
                 inputs = [results[index] for index in node.inputs]
                 results[number] = _value(node.kind, inputs)
                 self.forget(results, number)

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoexplorer.classifier import Classifier, FullPrecision
+from geoexplorer.jobs import check_cancelled
 
 __all__ = ["BATCH", "Call", "NotPiecewiseLinear", "Ref", "random_images", "recorded_calls", "refs"]
 
@@ -143,6 +144,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._watched(func, args, kwargs or {})
 
     def _watched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        check_cancelled()
         if _name(func) == "aten.lift_fresh" and not self.depends(args[0]):
             self._constants[id(args[0])] = args[0]  # made of numbers of Python
         given_args, given_kwargs = self._referred(args), self._referred(kwargs)

@@ -1289,3 +1289,16 @@ def test_corners_that_numbers_cannot_tell_apart_are_one(narrow):
             assert proof.pieces == len(proof.t) - 1
             assert float(proof.t[0]) == 0.0
             assert stop or float(proof.t[-1]) == 1.0
+
+
+def test_a_proof_that_would_take_too_long_is_not_made(monkeypatch):
+    clf = gx.load_classifier("shapes-lenet", device="cpu")
+    a, b = gx.load_images("shapes", split="test").images[:2]
+    monkeypatch.setattr(certificates, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(certificates, "_MOST_SECONDS", 1e-3)
+    proof = prove_segment(clf, a, b, stop=False)
+    assert not proof.exact
+    assert "a proof would go through about" in proof.reason
+    assert proof.spacing > 0
+    monkeypatch.undo()
+    assert prove_segment(clf, a, a + 0.01 * (b - a)).exact  # it is remembered of no network
