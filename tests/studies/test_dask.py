@@ -44,7 +44,7 @@ def client():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    def make(seconds=0.0, count=16, size=2):
+    def make(seconds=0.0, count=12, size=2):
         clf = classifier(Slow(seconds))
         store = tmp_path_factory.mktemp("dask") / "s.zarr"
         return gx.Study(clf, images(count), QUANTITIES, store=store, shard_size=size)
@@ -97,7 +97,7 @@ def test_workers_that_are_killed(client, made, plain, killed, note):
 def test_told_on_standard_error(client, made, capsys, monkeypatch):
     client.wait_for_workers(1, timeout=120)
     monkeypatch.setattr(DaskEngine, "note", "a worker was lost")
-    made(count=2).run(client=client)
+    made(count=4).run(client=client)
     assert capsys.readouterr().err.split("\n")[-2:] == ["a worker was lost", ""]
 
 
