@@ -115,9 +115,10 @@ class Classifier:
         Images evaluated at once; chosen from the network's memory use when None, and halved
         whenever the device runs out of memory.
     memory
-        Bytes that a computation may hold at once besides its network and its result: chunks of
-        images, and the vectors that an eigen-solver keeps. By default 1 GiB on a CPU and half
-        of a GPU's memory. Less memory makes for smaller chunks and more restarts.
+        Bytes that a computation may hold at once: half of them for vectors that it keeps, the rest
+        for the passes. On top come the network (proofs and secants make a copy in float64) and the
+        result. By default 1 GiB on a CPU and half of a GPU's memory. Less makes for smaller chunks
+        and more restarts; what cannot fit is refused.
     channels_last
         Whether the network computes with the channels of a pixel side by side, which changes its
         numbers by rounding only. Many small convolutional networks are up to twice as fast so on a

@@ -26,6 +26,8 @@ def load_classifier(
     seed: int = 0,
     device: str | torch.device | Sequence[str | torch.device] = "auto",
     dtype: torch.dtype | None = None,
+    chunk_size: int | None = None,
+    memory: int | None = None,
 ) -> Classifier:
     """Load a trained network as a classifier, with its own normalisation and class names.
 
@@ -40,7 +42,7 @@ def load_classifier(
         with the same normalisation and class names, without a download.
     seed
         Chooses the random weights.
-    device, dtype
+    device, dtype, chunk_size, memory
         As for :class:`~geoexplorer.Classifier`.
 
     Returns
@@ -71,6 +73,8 @@ def load_classifier(
         bounds=(0.0, 1.0),
         device=device,
         dtype=dtype,
+        chunk_size=chunk_size,
+        memory=memory,
         # Measured to be faster for our networks on a CPU, and slower for some of torchvision's.
         channels_last=ours and _is_cpu(device),
     )
@@ -102,6 +106,13 @@ def bundled_networks() -> dict[str, NetworkCard]:
     ('digits', (1, 8, 8), 500)
     """
     return {name: read_card(_bundled_path(name)) for name in _bundled_names()}
+
+
+def _draw_zero_layers(module: nn.Module) -> None:
+    """Random weights for linear layers that begin at zero: with them all logits would be equal."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear) and not bool(part.weight.any()):
+            nn.init.normal_(part.weight, std=part.in_features**-0.5)
 
 
 def _is_cpu(device: Any) -> bool:
@@ -181,6 +192,8 @@ def _from_torchvision(
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(seed)
         module = models.get_model(name, weights=None if weights is None else entry)
+        if weights is None:
+            _draw_zero_layers(module)
     preprocessing = entry.transforms()
     (side,) = preprocessing.crop_size
     return module.eval(), {

@@ -167,3 +167,11 @@ def put_in_cache(entry, content, folder, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(folder))
     (folder / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(content, folder / "hub" / "checkpoints" / entry.url.split("/")[-1])
+
+
+def test_random_weights_of_a_vision_transformer_tell_images_apart():
+    clf = load_classifier("vit_b_32", weights=None, device="cpu", memory=2**28, chunk_size=2)
+    assert (clf.memory, clf.chunk_size) == (2**28, 2)
+    logits = clf.logits(torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)))
+    assert float(logits.std(1).min()) > 0.1
+    assert float((logits[0] - logits[1]).abs().max()) > 0.01
