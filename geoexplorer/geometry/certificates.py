@@ -11,8 +11,7 @@ result says so.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,9 +40,9 @@ _ALLOWED = 4  # times as many, before a part is tried again in halves
 # Where a part as short as this has too many corners it is not split.
 _SHORTEST_PART = 2.0**-40
 _SHORTER = 1 / 8  # of a part that has too many
-# A proof that is foretold to take longer, for one segment, is not made; nothing is foretold before
-# so much time has been spent.
-_MOST_SECONDS, _LOOK_SECONDS = 900.0, 5.0
+# A segment that is foretold to have more pieces is not proven; nothing is foretold from fewer
+# corners than these. No time is measured: what is proven must not depend on the machine.
+_MOST_PIECES, _LOOK_CORNERS = 500_000, 20
 _COMPARED = 3  # corners of each segment at which program and network are compared, beside others
 
 
@@ -57,8 +56,8 @@ def prove_segment(
     clf
         The classifier. If it is made of affine layers, batch normalisation, ReLU-like units, max-
         and average-pooling, sums and concatenations, the answer is a proof; of any other network
-        the segment is sampled, and so it is where the first pieces foretell that a proof would take
-        more than a quarter of an hour: ``reason`` says which.
+        the segment is sampled, and so it is where the first pieces foretell that there are more
+        than 500,000: ``reason`` says which.
     a, b
         One image ``(C, H, W)`` each, or as many pairs ``(n, C, H, W)``.
     stop
@@ -156,7 +155,7 @@ def proofs_steps(
             _Walk(start, end, int(label), stop)
             for start, end, label in zip(starts.double(), ends.double(), labels, strict=True)
         ]
-        too_long = yield from _walked(clf, program, walks)
+        yield from _walked(clf, program, walks)
         finished = [walk for walk in walks if walk.finished]
         if not finished or _all_agree(clf, program, finished):
             proofs = [walk.proof(clf) for walk in walks]
@@ -164,7 +163,7 @@ def proofs_steps(
             if rows:
                 found = sampled_proofs(clf, starts[rows], ends[rows], labels[rows], stop=stop)
                 for row, proof in zip(rows, found, strict=True):
-                    proofs[row] = replace(proof, reason=too_long)
+                    proofs[row] = replace(proof, reason=walks[row].too_long)
             yield ResultList(proofs, Progress())
             return
         distrust(clf)
@@ -183,37 +182,16 @@ def _all_agree(clf: Classifier, program: Program, walks: list[_Walk]) -> bool:
 
 def _walked(
     clf: Classifier, program: Program, walks: list[_Walk]
-) -> Generator[ResultList[SegmentProof], None, str | None]:
-    """Go through all segments, yielding what is known on the way; or why that was given up."""
+) -> Iterator[ResultList[SegmentProof]]:
+    """Go through all segments that have not too many pieces, yielding what is known on the way."""
     at_once, news = _corners_at_once(clf, program), News()
-    spent = 0.0
-    while not all(walk.finished for walk in walks):
-        begun = time.perf_counter()
-        _go_on(clf, program, [walk for walk in walks if not walk.finished], at_once)
-        spent += time.perf_counter() - begun
-        reason = _too_long(walks, spent)
-        if reason is not None:
-            return reason
+    while left := [walk for walk in walks if not walk.finished and walk.too_long is None]:
+        _go_on(clf, program, left, at_once)
         share = sum(walk.share for walk in walks) / len(walks)
         if share < 1.0 and news.due(share):
             done = sum(walk.finished for walk in walks)
             progress = Progress(share, f"proving, {done} of {len(walks)} segments")
             yield ResultList([walk.proof(clf) for walk in walks], progress)
-    return None
-
-
-def _too_long(walks: list[_Walk], spent: float) -> str | None:
-    """Why a proof of some segment is not worth waiting for, by what the pieces so far took."""
-    known = sum(walk.corners for walk in walks)
-    if spent < _LOOK_SECONDS or known == 0:
-        return None
-    pieces = max(walk.foretold for walk in walks)
-    seconds = pieces * spent / known
-    if seconds <= _MOST_SECONDS:
-        return None
-    hours = seconds / 3600
-    duration = f"{hours:,.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
-    return f"a proof would go through about {pieces:,.0f} more pieces, in {duration}"
 
 
 def prove_all(
@@ -304,7 +282,7 @@ class _Walk:
     @property
     def share(self) -> float:
         """Of the work that is done."""
-        return 1.0 if self.finished else self.reached
+        return 1.0 if self.finished or self.too_long is not None else self.reached
 
     @property
     def corners(self) -> int:
@@ -312,11 +290,17 @@ class _Walk:
         return sum(map(len, self._t))
 
     @property
-    def foretold(self) -> float:
-        """Corners that are left, if there are as many everywhere as where they were counted."""
-        if self.finished or self._density is None:
-            return 0.0
-        return self._density * (1.0 - self.reached)
+    def too_long(self) -> str | None:
+        """Why it is not gone through to its end, if it is not."""
+        if self.finished or self.corners < _LOOK_CORNERS:
+            return None
+        foretold = self.corners / self.reached  # if there are as many everywhere
+        if foretold <= _MOST_PIECES:
+            return None
+        return (
+            f"the segment has about {foretold:,.0f} pieces, of which the first {self.corners} were "
+            f"gone through; at most {_MOST_PIECES:,} are"
+        )
 
     def compared(self) -> list[float]:
         """Places at which it is to be compared with the network: ends, corners, the lowest one."""

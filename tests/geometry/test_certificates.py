@@ -1294,11 +1294,13 @@ def test_corners_that_numbers_cannot_tell_apart_are_one(narrow):
 def test_a_proof_that_would_take_too_long_is_not_made(monkeypatch):
     clf = gx.load_classifier("shapes-lenet", device="cpu")
     a, b = gx.load_images("shapes", split="test").images[:2]
-    monkeypatch.setattr(certificates, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(certificates, "_MOST_SECONDS", 1e-3)
-    proof = prove_segment(clf, a, b, stop=False)
+    near = a + 0.01 * (b - a)
+    monkeypatch.setattr(certificates, "_MOST_PIECES", 500)
+    proof, short = prove_segment(clf, torch.stack([a, a]), torch.stack([b, near]), stop=False)
     assert not proof.exact
-    assert "a proof would go through about" in proof.reason
+    assert "at most 500 are" in proof.reason
     assert proof.spacing > 0
+    assert short.exact  # each segment is judged by itself
+    assert short.reason is None
     monkeypatch.undo()
     assert prove_segment(clf, a, a + 0.01 * (b - a)).exact  # it is remembered of no network
