@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class Store:
     def _write(self, file: str, write: Callable[[Path], Any]) -> None:
         """Write a file under another name first: what bears the name is complete."""
         path = self.folder / file
-        part = path.with_name(f"{path.stem}.part{path.suffix}")
+        part = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
         try:
             write(part)
             os.replace(part, path)
@@ -132,7 +133,7 @@ def digest_of(value: Any) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that nobody ever finds half of it."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 

@@ -7,9 +7,11 @@ stores. It asks for the next job only when somebody is free, so that little is h
 from __future__ import annotations
 
 import contextvars
+import math
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ __all__ = ["DaskEngine", "Engine", "Job", "ThisProcess", "Threads", "engine_for"
 Measure = Callable[[Classifier, Request], Iterator[Outcome]]
 
 _TRIES = 4  # of one job whose workers are lost
+_PATIENCE = 10.0  # seconds without any worker until that is told
 _WAIT = 0.2  # seconds between two looks at what happens elsewhere
 _AHEAD = 2  # jobs of a worker at once: one that is measured, one that is on its way
 
@@ -219,9 +222,13 @@ class DaskEngine:
             self._sent.clear()
 
     def _submitted(self, job: Job, request: Request) -> Any:
+        warn_at = time.monotonic() + _PATIENCE
         while job.network not in self._sent:
             check_cancelled()
             if not self._workers():  # they are on their way, or restarted
+                if time.monotonic() > warn_at:
+                    warnings.warn("the Dask cluster has no workers yet; waiting", stacklevel=2)
+                    warn_at = math.inf
                 time.sleep(_WAIT)
                 continue
             with suppress(OSError, TimeoutError):  # the worker that it was sent to is lost
@@ -231,7 +238,9 @@ class DaskEngine:
         return self._client.submit(_last, job.measure, self._sent[job.network], request, pure=False)
 
     def _workers(self) -> Mapping[str, Any]:
-        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers: Mapping[str, Any] | None = self._client.scheduler_info(n_workers=-1).get("workers")
+        if workers is None:
+            raise ConnectionError("the scheduler of the Dask cluster does not answer any more")
         return workers
 
     def _count_workers(self) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from geoexplorer.studies.quantities import Facts, Quantity, Variable
 
 __all__ = [
-    "CLEAN", "DIRECTIONS_STATUS", "FAILED", "NOT_DONE", "PREDICTION_STATUS", "STATUS", "Layout",
+    "CLEAN", "DIRECTIONS_STATUS", "FAILED", "NOT_DONE", "PARTNER_CLASS", "PARTNER_NORM",
+    "PREDICTION_STATUS", "STATUS", "Layout",
 ]  # fmt: skip
 
 NOT_DONE, CLEAN, FAILED = 0, 1, 2
@@ -23,6 +24,9 @@ NOT_DONE, CLEAN, FAILED = 0, 1, 2
 STATUS = "status"
 PREDICTION_STATUS = "prediction_status"
 DIRECTIONS_STATUS = "directions_status"
+
+# What partners are drawn by.
+PARTNER_CLASS, PARTNER_NORM = "partner_class", "partner_norm"
 
 _STATES = {"flag_values": [NOT_DONE, CLEAN, FAILED], "flag_meanings": "not_done done failed"}
 _LEADING = {"image": ("network", "image"), "network": ("network",)}
@@ -44,6 +48,14 @@ class Layout:
         found: dict[str, Variable] = {}
         for quantity in self.quantities:
             found.update(quantity.variables(self.facts))
+        if self.has_partners:
+            # Kept apart from what is measured later, so that partners are always drawn by the same.
+            found[PARTNER_CLASS] = Variable(
+                "predicted class by which partners are drawn", kind="whole"
+            )
+            found[PARTNER_NORM] = Variable(
+                "l2 norm of the image, for random partners", kind="double", nan="anywhere"
+            )
         found["reason"] = Variable("why something could not be measured", kind="text")
         if self.has_directions:
             found["directions_reason"] = Variable(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredStudy", "open_study"]
 
+_LARGE = 256 * 2**20
 _FEW = 24  # values along a further dimension that become columns of a table
 
 
@@ -72,8 +73,9 @@ class StoredStudy:
     def dataset(self) -> xr.Dataset:
         """All results with named dimensions; what is not done is NaN, or -1, or empty.
 
-        Arrays are read when they are used. ``status`` says for every network and image whether it
-        is done, and ``reason`` why something of it failed.
+        Arrays are read when they are used; of a study that is not done all but those above 256 MiB
+        are read at once. In these, shards whose ``status`` is 0 mean nothing. ``status`` says for
+        every network and image whether it is done, and ``reason`` why something of it failed.
         """
         stored = self._store.read()
         finished: dict[tuple[str, ...], xr.DataArray] = {
@@ -86,6 +88,8 @@ class StoredStudy:
             done = finished.get(_leading(variable))
             if done is None or str(name).endswith("status") or bool(done.all()):
                 continue
+            if variable.nbytes > _LARGE:
+                continue  # it would have to be read as a whole
             masked[name] = variable.where(done, _missing(variable)).astype(variable.dtype)
         data: xr.Dataset = stored.assign(masked)
         return data
@@ -113,12 +117,13 @@ class StoredStudy:
                     columns[f"{name}_{_word(value)}"] = variable.isel(
                         {further[0]: place}
                     ).drop_vars(further[0])
-        return xr.Dataset(columns).to_dataframe().reset_index()
+        table = xr.Dataset(columns).to_dataframe(dim_order=["network", "image"])
+        return table.reset_index()
 
     def failures(self) -> pd.DataFrame:
         """Which images could not be measured as a whole under which network, and why."""
         data = self.dataset()
-        table = xr.Dataset({"status": data["status"], "reason": data["reason"]}).to_dataframe()
+        table = data[["status", "reason"]].to_dataframe(dim_order=["network", "image"])
         failed = table[table["status"] == FAILED].reset_index()
         known = [name for name in ("network", "image", "file", "reason") if name in failed]
         return failed[known]

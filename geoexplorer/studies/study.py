@@ -32,6 +32,8 @@ from geoexplorer.studies.layout import (
     DIRECTIONS_STATUS,
     FAILED,
     NOT_DONE,
+    PARTNER_CLASS,
+    PARTNER_NORM,
     PREDICTION_STATUS,
     STATUS,
 )  # fmt: skip
@@ -349,8 +351,8 @@ class _Run:
         """Predicted class of every image, and the images' mean norm."""
         if network not in self.predictions:
             stored = self.store.read().isel(network=network)
-            predicted = stored["predicted"].values
-            norms = stored["norm"].values[predicted >= 0]
+            predicted = stored[PARTNER_CLASS].values
+            norms = stored[PARTNER_NORM].values[predicted >= 0]
             radius = float(norms.mean()) if len(norms) else np.nan
             self.predictions[network] = predicted, radius
         return self.predictions[network]
@@ -375,6 +377,8 @@ class _Run:
             failed = [row in outcome.reasons for row in range(count)]
             marks = np.where(failed, FAILED, CLEAN).astype(np.int8)
             columns = dict(outcome.columns)
+        if status == PREDICTION_STATUS:
+            columns = {PARTNER_CLASS: columns["predicted"], PARTNER_NORM: columns["norm"]}
         if status == STATUS:
             reasons = [outcome.reasons.get(row, "") for row in range(count)]
             columns["reason"] = np.array(reasons, dtype=object)

@@ -102,8 +102,8 @@ def _shared(one: xr.Dataset) -> dict[str, float]:
         return {}
     rho = one["rho"].values
     return {
-        "rho, most positive, median": _median(rho[:, 0]),
-        "rho, most negative, median": _median(rho[:, -1]),
+        "rho of the first direction, median": _median(rho[:, 0]),
+        "rho of the last direction, median": _median(rho[:, -1]),
         "share of perturbations": _mean(one["share_of_perturbation"]),
         "share of gradients": _mean(one["share_of_gradient"]),
     }
@@ -113,6 +113,8 @@ def _detection(one: xr.Dataset) -> dict[str, float]:
     if "score" not in one:
         return {}
     found = {}
+    if "reached" in one:
+        one = one.isel(image=(one["reached"] == 1).values)  # the same images at all scales
     natural = one.sel(scale=0.0)
     for scale in one["scale"].values[1:]:
         perturbed = one.sel(scale=scale)

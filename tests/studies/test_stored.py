@@ -184,3 +184,20 @@ def test_scores_of_the_images_alone_are_no_roc(tmp_path):
     assert study.run(show=False).dataset()["score"].shape == (1, 2, 1)
     with pytest.raises(ValueError, match="has no scales"):
         study.result("detection")
+
+
+def test_what_partners_are_drawn_by_is_kept_apart(tmp_path):
+    clf = gx.load_classifier("digits-cnn", device="cpu")
+    options = {"connectivity": {"scenario": ["images", "random"], "prove": False}}
+    study = gx.Study(
+        clf, gx.load_images("digits", n=12), options, store=tmp_path / "s.zarr", shard_size=6
+    )
+    data = study.run(show=False).dataset().isel(network=0)
+    assert np.array_equal(data["partner_class"].values, data["predicted"].values)
+    np.testing.assert_allclose(data["partner_norm"].values, data["norm"].values)
+    partners = data["partner"].sel(scenario="images").values
+    paired = partners >= 0
+    assert paired.any()
+    assert np.array_equal(
+        data["predicted"].values[partners[paired]], data["predicted"].values[paired]
+    )
