@@ -28,7 +28,9 @@ import geoexplorer
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
-__all__ = ["BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined", "versions"]
+__all__ = [
+    "BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined", "versions",
+]  # fmt: skip
 
 _FORMAT = 1
 
@@ -281,6 +283,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def versions() -> dict[str, str]:
+    """Versions of what computed a result, by name."""
     return {
         "geoexplorer": geoexplorer.__version__,
         "torch": torch.__version__,

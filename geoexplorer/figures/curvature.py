@@ -77,9 +77,10 @@ def principal_layers(
     view
         ``"profile"``: the curvatures in descending order against their index, averaged over the
         points, and the line -1/‖r‖, below which no nearest point has any; it is not drawn for
-        DeepFool's points nor for those within bounds or a subspace, which it does not bind. ``"histogram"``: how
-        often each value occurs at all points together. ``"directions"``: the most positive and the
-        most negative directions as images, a row for each of the first points.
+        DeepFool's points nor for those within bounds or a subspace, which it does not bind.
+        ``"histogram"``: how often each value occurs at all points together. ``"directions"``: the
+        most positive and the most negative directions as images, a row for each of the first
+        points.
     compare
         Further results by their names, at most five, drawn over it. Spectra of different length
         are shown against the share of the spectrum.

@@ -172,5 +172,6 @@ def _facts(result: RelativeCurvature) -> list[str]:
     """How many probes the average is taken over, and how sure it is."""
     shares = result.typical_errors / result.typical
     shares = shares[shares.isfinite()].double()
-    sure = f", median standard error {100 * float(shares.quantile(0.5)):.2g} %" if len(shares) else ""
+    percent = 100 * float(shares.quantile(0.5)) if len(shares) else 0.0
+    sure = f", median standard error {percent:.2g} %" if len(shares) else ""
     return [f"E|<i>v</i>ᵀ G <i>v</i>| from {result.probes:,} probes at each point{sure}"]

@@ -154,6 +154,8 @@ def _recorded(clf: Classifier) -> Program:
     if clf.device.type == "mps":
         raise NotPiecewiseLinear("this device has no float64, which proofs are computed in")
     network = copy.deepcopy(clf.module).to(torch.float64)
+    # With the channels last some operations become others, and more of them views of their input.
+    network = network.to(memory_format=torch.contiguous_format)
     calls, values = recorded_calls(clf, network)
     nodes = [Node(kind_of(call), refs((call.args, call.kwargs))) for call in calls]
     program = _finished(network, _fused(nodes), clf.device, values)
