@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 __all__ = [
+    "require_flag",
     "require_image_shape",
     "require_numbers",
     "require_seed",
@@ -41,6 +42,21 @@ def require_whole(argument: str, value: Any, lowest: int, highest: int | None = 
         limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
         raise ValueError(f"{argument} must be {limits}, got {number}")
     return number
+
+
+def require_flag(argument: str, value: Any) -> bool:
+    """True or False.
+
+    Examples
+    --------
+    >>> require_flag("prove", 1)
+    Traceback (most recent call last):
+        ...
+    TypeError: prove must be True or False, got 1
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return value
 
 
 def require_image_shape(argument: str, value: Any) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geoexplorer.arguments import require_image_shape
+from geoexplorer.arguments import require_flag, require_image_shape
 from geoexplorer.jobs import check_cancelled
 
 __all__ = ["Classifier", "Cost", "FullPrecision", "difference"]
@@ -180,7 +180,7 @@ class Classifier:
         ).eval()
         self._asked = _Asked(_lasting(device, self.devices), memory, chunk_size)
         normalised = normalised.to(dtype=self.dtype).requires_grad_(False)
-        if _flag("channels_last", channels_last):
+        if require_flag("channels_last", channels_last):
             normalised = normalised.to(memory_format=torch.channels_last)
         self._begin(normalised)
         self.n_classes = _check_behaviour(self)
@@ -722,12 +722,6 @@ def _probe_images(clf: Classifier, count: int) -> Tensor:
     low, high = clf.bounds
     images = torch.rand((count, *clf.input_shape), generator=generator) * (high - low) + low
     return images.to(device=clf.device, dtype=clf.dtype)
-
-
-def _flag(argument: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{argument} must be True or False, got {value!r}")
-    return value
 
 
 def _bounds(value: tuple[float, float]) -> tuple[float, float]:

@@ -20,9 +20,9 @@ from geoexplorer.geometry.room import require_room, room_for
 from geoexplorer.jobs import Progress
 from geoexplorer.results import BatchResult, Recorder
 
-__all__ = ["BoundaryPoints", "nearest_boundary", "nearest_boundary_steps"]
+__all__ = ["ACCEPTED_EFFORTS", "BoundaryPoints", "nearest_boundary", "nearest_boundary_steps"]
 
-_ACCEPTED_EFFORTS = (*EFFORTS, "deepfool")
+ACCEPTED_EFFORTS = (*EFFORTS, "deepfool")
 _DEEPFOOL_VECTORS = 40  # of the input's size, held for one image
 _FINAL_TOLERANCE = 1e-6  # relative width of the bracket around z
 _ROUNDING_STEPS = 4  # of the largest logit: the noise in a difference of two logits
@@ -140,8 +140,8 @@ def nearest_boundary_steps(
     Images that were not searched yet are not ``converged`` in the partial results.
     """
     seed = require_seed(seed)
-    if effort not in _ACCEPTED_EFFORTS:
-        raise ValueError(f"effort must be one of {_ACCEPTED_EFFORTS}, got {effort!r}")
+    if effort not in ACCEPTED_EFFORTS:
+        raise ValueError(f"effort must be one of {ACCEPTED_EFFORTS}, got {effort!r}")
     if effort == "deepfool" and bounded:
         raise ValueError("effort='deepfool' knows no bounds; choose another with bounded=True")
     if subspace is not None and not isinstance(subspace, Subspace):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
+from geoexplorer.arguments import require_flag
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.exact_lines import Corners, TooManyCorners, split_segments
 from geoexplorer.geometry.piecewise import Program, agrees, distrust, program_of, why_not
@@ -113,8 +114,7 @@ def prove_segment_steps(
     """
     if not isinstance(clf, Classifier):
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")
-    if not isinstance(stop, bool):
-        raise TypeError(f"stop must be True or False, got {stop!r}")
+    require_flag("stop", stop)
     recorder = Recorder(clf, "prove_segment", stop=stop)
     starts, ends = clf.prepare(a, argument="a"), clf.prepare(b, argument="b")
     if len(starts) != len(ends):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_flag, require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.drawing_pairs import draw_pairs, populated_classes
 from geoexplorer.geometry.entering import clearly_inside, least_margins
@@ -176,8 +176,7 @@ def connectivity_steps(
     pairs = require_whole("pairs", pairs, 1)
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario must be one of {SCENARIOS}, got {scenario!r}")
-    if not isinstance(prove, bool):
-        raise TypeError(f"prove must be True or False, got {prove!r}")
+    require_flag("prove", prove)
     if effort not in EFFORTS:
         raise ValueError(f"effort must be one of {tuple(EFFORTS)}, got {effort!r}")
     if label is not None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_whole
+from geoexplorer.arguments import require_flag, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.curvature_parts import Part
@@ -193,8 +193,7 @@ def principal_curvatures_steps(
     Extreme values come early and get better; a whole spectrum comes when its matrix is complete.
     """
     require_points(clf, boundary)
-    if not isinstance(directions, bool):
-        raise TypeError(f"directions must be True or False, got {directions!r}")
+    require_flag("directions", directions)
     d = clf.dimension
     if k is not None:
         if d < 3:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed
+from geoexplorer.arguments import require_flag, require_seed
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.entering import clearly_inside, least_margins
 from geoexplorer.geometry.path_search import EFFORTS, Effort, PathSearch
@@ -98,8 +98,7 @@ def connect_steps(
     Before the last one a path may be called sampled that is then proven.
     """
     chosen = _effort(effort)
-    if not isinstance(prove, bool):
-        raise TypeError(f"prove must be True or False, got {prove!r}")
+    require_flag("prove", prove)
     seed = require_seed(seed)
     if not isinstance(clf, Classifier):
         raise TypeError(f"clf must be a Classifier, got {type(clf).__name__}")

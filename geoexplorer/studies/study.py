@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoexplorer import jobs
-from geoexplorer.arguments import require_seed, require_whole
+from geoexplorer.arguments import require_flag, require_seed, require_whole
 from geoexplorer.classifier import Classifier
 from geoexplorer.image_source import ImageSource
 from geoexplorer.jobs import Progress
@@ -196,8 +196,7 @@ class Study(StoredStudy):
         self, *, client: Any = None, retry_failed: bool = False
     ) -> Iterator[StudyProgress]:
         """Like :meth:`run`, telling how far it has come."""
-        if not isinstance(retry_failed, bool):
-            raise TypeError(f"retry_failed must be True or False, got {retry_failed!r}")
+        require_flag("retry_failed", retry_failed)
         engine = engine_for(list(self._plan.networks.values()), client)
         return _Run(self._plan, self._store, self._writer, engine, retry_failed).steps()
 

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from geoexplorer.arguments import require_flag
 from geoexplorer.classifier import Classifier
-from geoexplorer.geometry.boundary import BoundaryPoints, nearest_boundary_steps
+from geoexplorer.geometry.boundary import (
+    ACCEPTED_EFFORTS,
+    BoundaryPoints,
+    nearest_boundary_steps,
+)
 from geoexplorer.studies.quantities.base import Batch, Columns, Facts, Quantity, Variable, flags
 
 __all__ = ["Boundary"]
 
-_EFFORTS = ("interactive", "accurate", "deepfool")
 _LENGTH = "l2 of pixel values"
 
 
@@ -30,12 +34,12 @@ class Boundary(Quantity):
     keep_perturbations: bool = False  # whether r itself is stored, d numbers an image
 
     def __post_init__(self) -> None:
-        if self.effort not in _EFFORTS:
-            raise ValueError(f"boundary.effort must be one of {_EFFORTS}, got {self.effort!r}")
+        if self.effort not in ACCEPTED_EFFORTS:
+            raise ValueError(
+                f"boundary.effort must be one of {ACCEPTED_EFFORTS}, got {self.effort!r}"
+            )
         for option in ("bounded", "keep_perturbations"):
-            value = getattr(self, option)
-            if not isinstance(value, bool):
-                raise TypeError(f"boundary.{option} must be True or False, got {value!r}")
+            require_flag(f"boundary.{option}", getattr(self, option))
         if self.bounded and self.effort == "deepfool":
             raise ValueError("boundary.effort 'deepfool' knows no bounds; choose another one")
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from geoexplorer.arguments import require_flag
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.connectivity import SCENARIOS
 from geoexplorer.geometry.path_search import EFFORTS
@@ -57,8 +58,7 @@ class Connectivity(Quantity):
             raise ValueError(
                 f"connectivity.effort must be one of {tuple(EFFORTS)}, got {self.effort!r}"
             )
-        if not isinstance(self.prove, bool):
-            raise TypeError(f"connectivity.prove must be True or False, got {self.prove!r}")
+        require_flag("connectivity.prove", self.prove)
 
     @property
     def scenarios(self) -> Sequence[str]:
