@@ -29,7 +29,8 @@ from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.jobs import Progress
 
 __all__ = [
-    "BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined", "versions",
+    "BatchResult", "Provenance", "Recorder", "Result", "ResultList", "Stored", "joined",
+    "versions_in_words",
 ]  # fmt: skip
 
 _FORMAT = 1
@@ -125,7 +126,7 @@ class Recorder:
             cost=self._cost + (clf.thread_cost - self._resumed_cost),
             seconds=self._seconds + (time.monotonic() - self._resumed),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            versions=versions(),
+            versions=_versions(),
         )
 
     def _resume(self) -> None:
@@ -282,14 +283,18 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of what computed a result, by name."""
+def _versions() -> dict[str, str]:
     return {
         "geoexplorer": geoexplorer.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+
+
+def versions_in_words() -> str:
+    """Versions of what computes, in one line."""
+    return ", ".join(f"{name} {version}" for name, version in _versions().items())
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

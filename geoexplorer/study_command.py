@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geoexplorer.studies import StoredStudy
+from geoexplorer.studies.stored import not_measured
 from geoexplorer.study_file import read_study
 
 __all__ = ["run_study"]
@@ -51,8 +52,7 @@ def run_study(
     print(_table(study))
     failures = study.failures()
     if len(failures):
-        images = "1 image" if len(failures) == 1 else f"{len(failures)} images"
-        print(f"\n{images} could not be measured as a whole:")
+        print(f"\n{not_measured(len(failures))}:")
         print(failures.head(20).to_string(index=False))
     print(f"\nThe results are in {study.store}")
     return int(len(failures) > 0)

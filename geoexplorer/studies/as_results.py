@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from geoexplorer.geometry.connectivity import Connectivity
+from geoexplorer.geometry.connectivity import SCENARIOS, Connectivity
 from geoexplorer.geometry.curvature import PrincipalCurvatures
 from geoexplorer.geometry.detection_roc import DetectionROC
 from geoexplorer.geometry.relative_curvature import RelativeCurvature
@@ -22,7 +23,7 @@ from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.results import Provenance, Result
 from geoexplorer.studies.layout import NOT_DONE, STATUS
 
-__all__ = ["FORMS", "as_result"]
+__all__ = ["FORMS", "as_result", "roc"]
 
 _Form = Callable[[xr.Dataset, Mapping[str, Any], str], Result]
 
@@ -80,12 +81,10 @@ def _curvature(one: xr.Dataset, description: Mapping[str, Any], network: str) ->
 
 def _shared(one: xr.Dataset, description: Mapping[str, Any], network: str) -> Result:
     options = description["quantities"]["shared_directions"]
-    values = _tensor(one["shared_value"])
-    residuals = _tensor(one["shared_residual"])
     return SharedDirections(
         directions=_tensor(one["shared_direction"]),
-        values=values,
-        residuals=residuals,
+        values=_tensor(one["shared_value"]),
+        residuals=_tensor(one["shared_residual"]),
         converged=_tensor(one["shared_converged"]) == 1,
         asymmetry=float(one["shared_asymmetry"]),
         points=int(one["shared_points"]),
@@ -109,7 +108,8 @@ def _relative(one: xr.Dataset, description: Mapping[str, Any], network: str) -> 
     )
 
 
-def _roc(one: xr.Dataset, description: Mapping[str, Any], network: str) -> Result:
+def roc(one: xr.Dataset, description: Mapping[str, Any], network: str) -> DetectionROC:
+    """The ROC of detection, of one network's images whose boundary was reached."""
     options = description["quantities"]["detection"]
     if not options["scales"]:
         raise ValueError(
@@ -142,6 +142,11 @@ def _roc(one: xr.Dataset, description: Mapping[str, Any], network: str) -> Resul
 def _connectivity(
     scenario: str, one: xr.Dataset, description: Mapping[str, Any], network: str
 ) -> Result:
+    if scenario not in one["scenario"].values:
+        raise ValueError(
+            f"form 'connectivity, {scenario}' is not in the study; it has the scenarios "
+            f"{', '.join(one['scenario'].values)}"
+        )
     pairs = one.sel(scenario=scenario)
     pairs = pairs.isel(image=(pairs["moved"] >= 0).values)
     return Connectivity(
@@ -162,26 +167,15 @@ def _connectivity(
     )
 
 
-def _paths(scenario: str) -> _Form:
-    def made(one: xr.Dataset, description: Mapping[str, Any], network: str) -> Result:
-        if scenario not in one["scenario"].values:
-            raise ValueError(
-                f"form 'connectivity, {scenario}' is not in the study; it has the scenarios "
-                f"{', '.join(one['scenario'].values)}"
-            )
-        return _connectivity(scenario, one, description, network)
-
-    return made
-
-
 FORMS: Mapping[str, tuple[str, _Form]] = {
     "curvature": ("curvature", _curvature),
     "shared_directions": ("shared_directions", _shared),
     "relative_curvature": ("shared_directions", _relative),
-    "detection": ("detection", _roc),
-    "connectivity, images": ("connectivity", _paths("images")),
-    "connectivity, perturbed": ("connectivity", _paths("perturbed")),
-    "connectivity, random": ("connectivity", _paths("random")),
+    "detection": ("detection", roc),
+    **{
+        f"connectivity, {scenario}": ("connectivity", partial(_connectivity, scenario))
+        for scenario in SCENARIOS
+    },
 }
 """What can be had, the quantity that it needs, and how it is made."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,8 @@ import torch
 from torch import Tensor
 
 from geoexplorer.classifier import Classifier, Cost
-from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.image_source import ImageSource
-from geoexplorer.jobs import Cancelled, HasProgress, Progress
+from geoexplorer.jobs import Cancelled, Progress
 from geoexplorer.results import joined
 from geoexplorer.studies.layout import Layout
 from geoexplorer.studies.quantities import Batch, Boundary, Columns, Prediction, Quantity
@@ -36,8 +36,6 @@ __all__ = [
     "compute_steps",
     "directions_steps",
 ]
-
-Measured = Callable[[Batch], Iterator[HasProgress]]
 
 
 @dataclass(frozen=True)
@@ -193,53 +191,37 @@ class _Shard:
                 self._blame(row, quantity, "no shared directions were found")
             return batch
         began, before = time.monotonic(), self.clf.thread_cost
-        kept: list[Tensor] = []
-        points: list[BoundaryPoints] = []
-        seed = self.request.seed
-
-        def measured(part: Batch) -> Iterator[HasProgress]:
-            return quantity.steps(self.clf, part, seed)
-
         chosen = batch
         if isinstance(quantity, AtPoints) and batch.points is not None:
             chosen = batch[batch.points.converged]  # elsewhere there is nothing to measure
-        for start, stop, result in (yield from self._pieces(quantity, measured, chosen)):
-            part = chosen[slice(start, stop)]
-            columns = quantity.columns(result, part)
-            for name, values in columns.items():
+        pieces = yield from self._pieces(quantity, chosen)
+        for part, result in pieces:
+            for name, values in quantity.columns(result, part).items():
                 if name in by_image:
                     self.columns[name][part.rows.numpy()] = values
                 else:
                     self.of_network[name] = values
-            kept.append(torch.arange(start, stop))
-            if isinstance(quantity, Boundary):
-                points.append(result)
         self.spent[quantity.name] = Spent(self.clf.thread_cost - before, time.monotonic() - began)
         self._look_for_nan(quantity, batch)
-        if not isinstance(quantity, (Prediction, Boundary)):
-            return batch
-        rows = torch.cat(kept) if kept else torch.arange(0)
-        batch = batch[rows]
-        if isinstance(quantity, Boundary) and points:
-            together = points[0]
-            for more in points[1:]:
-                together = joined(together, more)
-            return replace(batch, points=together)
         if isinstance(quantity, Prediction):
             return batch[torch.from_numpy(self.columns["predicted"] >= 0)[batch.rows]]
+        if isinstance(quantity, Boundary):
+            searched = torch.cat([part.rows for part, _ in pieces]) if pieces else batch.rows[:0]
+            points = reduce(joined, (result for _, result in pieces)) if pieces else None
+            return replace(batch[torch.isin(batch.rows, searched)], points=points)
         return batch
 
     def _pieces(
-        self, quantity: Quantity, measured: Measured, batch: Batch
-    ) -> Generator[Outcome, None, list[tuple[int, int, Any]]]:
+        self, quantity: Quantity, batch: Batch
+    ) -> Generator[Outcome, None, list[tuple[Batch, Any]]]:
         """Results of consecutive images, together wherever no image among them raises an error."""
         waiting, done = [(0, len(batch))] if len(batch) else [], []
         while waiting:
             start, stop = waiting.pop()
-            past = start / len(batch)
+            part, past = batch[start:stop], start / len(batch)
             result: Any = None
             try:
-                for result in measured(batch[slice(start, stop)]):
+                for result in quantity.steps(self.clf, part, self.request.seed):
                     yield self._on_the_way(result.progress, past, (stop - start) / len(batch))
             except (Cancelled, KeyboardInterrupt):
                 raise
@@ -251,7 +233,7 @@ class _Shard:
                     middle = (start + stop) // 2
                     waiting += [(middle, stop), (start, middle)]
                 continue
-            done.append((start, stop, result))
+            done.append((part, result))
         return done
 
     def _look_for_nan(self, quantity: Quantity, batch: Batch) -> None:

@@ -103,11 +103,14 @@ class Layout:
             values = np.broadcast_to(one, (networks, *one.shape))
             dims = (*_LEADING[variable.by], *variable.dims)
             variables[name] = (dims, values, variable.attributes)
-        states = {STATUS: "image", PREDICTION_STATUS: "image", DIRECTIONS_STATUS: "network"}
+        states = {STATUS: "image"}
+        if self.has_partners:
+            states[PREDICTION_STATUS] = "image"
+        if self.has_directions:
+            states[DIRECTIONS_STATUS] = "network"
         for name, by in states.items():
-            if self._has(name):
-                shape = (networks, self.count)[: len(_LEADING[by])]
-                variables[name] = (_LEADING[by], np.full(shape, NOT_DONE, np.int8), _STATES)
+            shape = (networks, self.count)[: len(_LEADING[by])]
+            variables[name] = (_LEADING[by], np.full(shape, NOT_DONE, np.int8), _STATES)
         coordinates = {
             "network": np.array(self.networks, dtype=object),
             **{name: np.asarray(values) for name, values in self.coordinates.items()},
@@ -164,11 +167,6 @@ class Layout:
                 # Numbers as they are: no whole number stands for a missing one.
                 found[str(name)]["_FillValue"] = None
         return found
-
-    def _has(self, status: str) -> bool:
-        return {PREDICTION_STATUS: self.has_partners, DIRECTIONS_STATUS: self.has_directions}.get(
-            status, True
-        )
 
     def _filled(self, variable: Variable, rows: int) -> NDArray[Any]:
         shape = tuple(self.sizes[name] for name in variable.dims)

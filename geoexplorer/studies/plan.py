@@ -15,7 +15,7 @@ from geoexplorer.classifier import Classifier
 from geoexplorer.image_files import ImageFiles
 from geoexplorer.image_source import ImageSource
 from geoexplorer.images import ImageSet
-from geoexplorer.results import versions
+from geoexplorer.results import versions_in_words
 from geoexplorer.studies.layout import Layout
 from geoexplorer.studies.quantities import Facts, Quantity
 from geoexplorer.studies.quantities.shared_directions import SharedDirections
@@ -104,7 +104,7 @@ class Plan:
         return {
             "title": f"geoexplorer study of {self.images.name}",
             "seed": self.seed,
-            "source": ", ".join(f"{name} {version}" for name, version in versions().items()),
+            "source": versions_in_words(),
             "orientation": "own = predicted class; own region a ball of radius R: curvature -1/R",
         }
 

@@ -81,7 +81,7 @@ class Store:
         if self._folder is not None and _is_free(self._folder):
             return None
         try:
-            attributes = self._opened().attrs
+            attributes = self.read().attrs
         except PermissionError:
             raise
         except (ValueError, KeyError, OSError):
@@ -181,7 +181,7 @@ class Store:
 
     def marks(self, status: str, layout: Layout) -> NDArray[np.int8]:
         """A status of all images or networks; not done where it cannot be read."""
-        stored = self._opened()[status]
+        stored = self.read()[status]
         try:
             return stored.values
         except Exception:  # whatever the codec says of a damaged chunk
@@ -195,13 +195,17 @@ class Store:
                         marks[place] = stored[place].values
             return marks
 
-    def read(self) -> xr.Dataset:
+    def read(self, group: str | None = None) -> xr.Dataset:
         """Everything that is stored, unfinished shards as they are; values are read when used."""
-        return self._opened()
+        opened: xr.Dataset = xr.open_zarr(
+            self.location, group=group, consolidated=True, chunks=None,
+            storage_options=self._options,
+        )  # fmt: skip
+        return opened
 
     def log(self) -> xr.Dataset:
         """What the shards took."""
-        return self._opened(_LOG)
+        return self.read(_LOG)
 
     def _is_free_elsewhere(self) -> bool:
         """Whether nothing is at the URL, or what was left when it was being made."""
@@ -219,13 +223,6 @@ class Store:
         if ".zattrs" not in names or ".zmetadata" in names:
             return False
         return _DESCRIPTION in json.loads(system.cat_file(f"{path}/.zattrs"))
-
-    def _opened(self, group: str | None = None) -> xr.Dataset:
-        opened: xr.Dataset = xr.open_zarr(
-            self.location, group=group, consolidated=True, chunks=None,
-            storage_options=self._options,
-        )  # fmt: skip
-        return opened
 
     def _make(self, place: str, layout: Layout, template: xr.Dataset, log: xr.Dataset) -> None:
         common: dict[str, Any] = {

@@ -17,7 +17,7 @@ from geoexplorer.studies.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["StoredStudy", "open_study"]
+__all__ = ["StoredStudy", "not_measured", "open_study"]
 
 _LARGE = 256 * 2**20
 _FEW = 24  # values along a further dimension that become columns of a table
@@ -160,6 +160,12 @@ class StoredStudy:
         from geoexplorer.studies.summary import summary
 
         return summary(self.dataset(), self.description)
+
+
+def not_measured(count: int) -> str:
+    """How many images failed, in words."""
+    images = "1 image" if count == 1 else f"{count} images"
+    return f"{images} could not be measured as a whole"
 
 
 def _leading(variable: xr.DataArray) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ from geoexplorer.studies.quantities import Boundary, Prediction, chosen_quantiti
 from geoexplorer.studies.quantities.connectivity import Connectivity
 from geoexplorer.studies.quantities.shared_directions import SharedDirections
 from geoexplorer.studies.store import Store, differences
-from geoexplorer.studies.stored import StoredStudy
+from geoexplorer.studies.stored import StoredStudy, not_measured
 from geoexplorer.studies.writing import Finished, Writer
 
 __all__ = ["Study", "StudyProgress"]
@@ -204,8 +204,7 @@ class Study(StoredStudy):
         if state.note:
             yield state.note
         if state.failed:
-            images = "1 image" if state.failed == 1 else f"{state.failed} images"
-            yield f"{images} could not be measured as a whole; failures() has the reasons"
+            yield f"{not_measured(state.failed)}; failures() has the reasons"
 
     def _require_same(self, known: Mapping[str, Any]) -> None:
         different = differences(known, self._plan.description)
@@ -241,28 +240,29 @@ class _Run:
         total = sum(weights.get(s, 1.0) * len(tasks) for s, tasks in stages.items()) or 1.0
         shards = len(plan.networks) * len(layout.shards)
         done = shards - len(stages[STATUS])
+
+        def state(fraction: float) -> StudyProgress:
+            progress = Progress(fraction, f"{done} of {shards} shards")
+            return StudyProgress(progress, done, shards, len(self.failed), self._note())
+
         past = 0.0
         for status, tasks in stages.items():
             weight = weights.get(status, 1.0)
-            under_way: dict[tuple[int, int], float] = {}
+            finished, under_way = 0, dict[tuple[int, int], float]()
             for job, outcome in self.engine.run(iter(tasks)):
-                under_way[job.network, job.shard] = outcome.progress.fraction
                 if outcome.progress.complete:
                     self._keep(status, job, outcome)
                     done += status == STATUS
-                fraction = (past + weight * sum(under_way.values())) / total
-                message = f"{done} of {shards} shards"
-                yield StudyProgress(
-                    Progress(min(fraction, 0.999), message), done, shards, len(self.failed),
-                    self._note(),
-                )  # fmt: skip
+                    finished += 1
+                    under_way.pop((job.network, job.shard), None)
+                else:
+                    under_way[job.network, job.shard] = outcome.progress.fraction
+                share = finished + sum(under_way.values())
+                yield state(min((past + weight * share) / total, 0.999))
             past += weight * len(tasks)
             # The next stage reads what this one has found.
             self.writer.finish()
-        yield StudyProgress(
-            Progress(1.0, f"{done} of {shards} shards"), done, shards, len(self.failed),
-            self._note(),
-        )  # fmt: skip
+        yield state(1.0)
 
     def _note(self) -> str:
         return "; ".join(note for note in (self.engine.note, self.writer.note) if note)
@@ -307,8 +307,7 @@ class _Run:
         return self._common((Prediction(),), self._numbers(shard))
 
     def _request_of_directions(self) -> Request:
-        count = min(self.plan.quantity(SharedDirections).images, len(self.plan.images))
-        return self._common((), torch.arange(count))
+        return self._common((), torch.arange(self.plan.quantity(SharedDirections).images))
 
     def _request(self, network: int, shard: int) -> Request:
         numbers = self._numbers(shard)

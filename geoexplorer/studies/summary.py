@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from geoexplorer.studies.as_results import roc
 from geoexplorer.studies.layout import FAILED, NOT_DONE, STATUS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def summary(data: xr.Dataset, description: Mapping[str, Any]) -> pd.DataFrame:
             **_curvature(one),
             **_paths(one),
             **_shared(one),
-            **_detection(one),
+            **_detection(one, description, str(name)),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
@@ -109,37 +110,21 @@ def _shared(one: xr.Dataset) -> dict[str, float]:
     }
 
 
-def _detection(one: xr.Dataset) -> dict[str, float]:
-    if "score" not in one:
+def _detection(one: xr.Dataset, description: Mapping[str, Any], name: str) -> dict[str, float]:
+    if "score" not in one or one.sizes["scale"] == 1:
         return {}
     found = {}
-    if "reached" in one:
-        one = one.isel(image=(one["reached"] == 1).values)  # the same images at all scales
-    natural = one.sel(scale=0.0)
-    for scale in one["scale"].values[1:]:
-        perturbed = one.sel(scale=scale)
-        changed = (perturbed["called"] != natural["called"]) & (perturbed["called"] >= 0)
-        back = perturbed["recovered"] == natural["called"]
-        runner_up = perturbed["runner_up"] == natural["called"]
-        word = f"scale {scale:g}"
-        found[f"AUC, {word}"] = _area(natural["score"], perturbed["score"])
-        found[f"AUC of the margin, {word}"] = _area(
-            -natural["score_margin"], -perturbed["score_margin"]
-        )
-        found[f"label back, {word}"] = _mean(back.values[changed.values])
-        found[f"runner-up right, {word}"] = _mean(runner_up.values[changed.values])
+    detection = roc(one, description, name)
+    columns = {
+        "AUC": detection.auc(),
+        "AUC of the margin": detection.auc("margin"),
+        "label back": detection.recovery(),
+        "runner-up right": detection.recovery("runner-up"),
+    }
+    for index, scale in enumerate(detection.scales):
+        for what, values in columns.items():
+            found[f"{what}, scale {scale:g}"] = float(values[index])
     return found
-
-
-def _area(natural: xr.DataArray, perturbed: xr.DataArray) -> float:
-    """How often a perturbed image scores above a natural one."""
-    from sklearn.metrics import roc_auc_score
-
-    low, high = (one.values[np.isfinite(one.values)] for one in (natural, perturbed))
-    if not len(low) or not len(high):
-        return np.nan
-    truth = np.repeat([0, 1], [len(low), len(high)])
-    return float(roc_auc_score(truth, np.concatenate([low, high])))
 
 
 def _share(flag: xr.DataArray) -> float:

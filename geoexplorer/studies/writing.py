@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geoexplorer.jobs import check_cancelled
-from geoexplorer.results import versions
+from geoexplorer.results import versions_in_words
 from geoexplorer.studies.computing import Outcome
 from geoexplorer.studies.layout import DIRECTIONS_STATUS, STATUS, Layout
 from geoexplorer.studies.store import Store
@@ -135,8 +135,5 @@ class Writer:
             "finished": np.array(
                 datetime.now(timezone.utc).isoformat(timespec="seconds"), dtype=object
             ),
-            "versions": np.array(
-                ", ".join(f"{name} {version}" for name, version in versions().items()),
-                dtype=object,
-            ),
+            "versions": np.array(versions_in_words(), dtype=object),
         }

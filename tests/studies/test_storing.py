@@ -273,7 +273,7 @@ class TestNoRoom:
         def refused(*args, **options):
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        monkeypatch.setattr(Store, "_opened", refused)
+        monkeypatch.setattr(Store, "read", refused)
         with pytest.raises(PermissionError):
             make(tmp_path / "s.zarr")
         assert study.store == str(tmp_path / "s.zarr")
