@@ -271,6 +271,7 @@ class _Walk:
         self.doubt: tuple[float, int] | None = None  # where the margin is least
         self._doubtful = math.inf
         self._density: float | None = None  # corners a unit of t
+        self.corners = 0  # that are known
         self._t: list[Tensor] = []
         self._logits: list[Tensor] = []
 
@@ -283,11 +284,6 @@ class _Walk:
     def share(self) -> float:
         """Of the work that is done."""
         return 1.0 if self.finished or self.too_long is not None else self.reached
-
-    @property
-    def corners(self) -> int:
-        """That are known."""
-        return sum(map(len, self._t))
 
     @property
     def too_long(self) -> str | None:
@@ -369,8 +365,10 @@ class _Walk:
             t, logits = t[1:], logits[1:]
             if len(t) and not self._bends(t[0], logits[0]):
                 self._t[-1], self._logits[-1] = self._t[-1][:-1], self._logits[-1][:-1]
+                self.corners -= 1
         self._t.append(t)
         self._logits.append(logits)
+        self.corners += len(t)
 
     def _bends(self, t: Tensor, logits: Tensor) -> bool:
         known = [(a, b) for a, b in zip(self._t, self._logits, strict=True) if len(a)]
