@@ -63,13 +63,13 @@ class Store:
             except (OSError, ValueError):
                 pass  # damaged: made again
         result = make()
-        self._write(file, lambda path: result.save(path))
+        _whole(self.folder / file, result.save)
         self.note(file, digest)
         return result
 
     def picture(self, file: str, digest: str, draw: Callable[[Path], Any]) -> None:
         """Draw a picture into a file, which is made from what has this digest."""
-        self._write(file, draw)
+        _whole(self.folder / file, draw)
         self.note(file, digest)
 
     def is_made(self, file: str, digest: str) -> bool:
@@ -84,16 +84,6 @@ class Store:
     def noted(self, name: str) -> Any:
         """The entry of a name; None if there is none."""
         return self._record.get(name)
-
-    def _write(self, file: str, write: Callable[[Path], Any]) -> None:
-        """Write a file under another name first: what bears the name is complete."""
-        path = self.folder / file
-        part = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
-        try:
-            write(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def key_of(
@@ -133,9 +123,17 @@ def digest_of(value: Any) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that nobody ever finds half of it."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    _whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file under another name first: what bears the name is complete."""
+    part = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _parts(value: Any) -> Iterator[bytes]:
