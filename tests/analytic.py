@@ -277,6 +277,11 @@ class Quadric(Quadratic):
         return (flat * A if A.ndim == 1 else flat @ A).reshape(x.shape)
 
 
+# Of the quadrics that several tests share: the images' shape, and the shared curvatures.
+SMALL = (3, 4, 4)
+CURVATURES = torch.tensor([6.0, 4.0, -5.0, -8.0])
+
+
 class SharedQuadrics(Analytic):
     """Class 0 beside K others, whose boundaries with it are all curved along the same directions.
 

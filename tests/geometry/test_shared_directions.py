@@ -9,22 +9,9 @@ import torch
 import geoexplorer as gx
 from geoexplorer.geometry.shared_directions import SharedDirections
 from geoexplorer.geometry.subspaces import shared_directions
-from tests import analytic
-from tests.analytic import classifier
-from tests.geometry.test_subspaces import CURVATURES, SMALL, angle
+from tests.analytic import SMALL, classifier
+from tests.geometry.test_subspaces import angle
 from tests.steps import assert_round_trip
-
-
-@pytest.fixture(scope="module")
-def small():
-    module = analytic.SharedQuadrics(SMALL, CURVATURES)
-    clf = classifier(module)
-    return module, clf, module.boundary(clf, 24)
-
-
-@pytest.fixture(scope="module")
-def everything(small):
-    return shared_directions(small[1], small[2])
 
 
 class TestSubspaces:

@@ -12,11 +12,10 @@ import geoexplorer as gx
 from geoexplorer.geometry.boundary import nearest_boundary
 from geoexplorer.geometry.subspaces import shared_directions, shared_directions_steps
 from tests import analytic
-from tests.analytic import classifier
+from tests.analytic import CURVATURES, SMALL, classifier
 from tests.steps import assert_cancellable, assert_steps
 
-SMALL, LARGE = (3, 4, 4), (3, 16, 16)
-CURVATURES = torch.tensor([6.0, 4.0, -5.0, -8.0])
+LARGE = (3, 16, 16)
 METHODS = ["autograd", "central_difference", "smoothed"]
 
 
@@ -24,13 +23,6 @@ def angle(directions, truth):
     """The largest principal angle between the spans of orthonormal ``(m, d)`` and ``(m, d)``."""
     rows = directions.flatten(1).double()
     return float(torch.linalg.matrix_norm(rows - rows @ truth.T @ truth, 2))
-
-
-@pytest.fixture(scope="module")
-def small():
-    module = analytic.SharedQuadrics(SMALL, CURVATURES)
-    clf = classifier(module)
-    return module, clf, module.boundary(clf, 24)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +38,6 @@ def slanted():
     module = analytic.SharedQuadrics(SMALL, CURVATURES, slant=0.3, others=9)
     clf = classifier(module)
     return module, clf, module.boundary(clf, 27)
-
-
-@pytest.fixture(scope="module")
-def everything(small):
-    return shared_directions(small[1], small[2])
 
 
 class TestAnalytic:
