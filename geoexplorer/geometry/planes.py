@@ -41,7 +41,7 @@ class Plane(Stored):
     def __post_init__(self) -> None:
         _require_same_shape(origin=self.origin, u=self.u, v=self.v)
         axes = torch.stack([self.u, self.v]).flatten(1).double()
-        if not torch.allclose(axes @ axes.T, torch.eye(2, dtype=torch.float64), atol=1e-4):
+        if not torch.allclose(axes @ axes.T, torch.eye(2).to(axes), atol=1e-4):
             raise ValueError(
                 "u and v must be orthonormal; Plane.spanned makes a plane of any two directions"
             )
