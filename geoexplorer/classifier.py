@@ -540,9 +540,9 @@ class Classifier:
             # Weights are read once a chunk: the more there are, the more images should share it.
             weights = sum(w.numel() * w.element_size() for w in self.module.parameters())
             budget, largest = min(budget, _CPU_CHUNK_BYTES + weights), _LARGEST_CPU_CHUNK
-        return int(min(largest, max(1, budget // self._bytes_per_image())))
+        return int(min(largest, max(1, budget // self.bytes_per_image())))
 
-    def _bytes_per_image(self) -> int:
+    def bytes_per_image(self) -> int:
         """Memory that a gradient of one image holds on to, from a pass that records it."""
         weights = {weight.untyped_storage().data_ptr() for weight in self.module.parameters()}
         held: dict[int, int] = {}

@@ -138,6 +138,47 @@ def test_a_single_crease_through_the_images():
         assert has_kinks(gx.Classifier(shifted, input_shape=SHAPE, device="cpu", dtype=dtype))
 
 
+def large_network(*layers, dtype):
+    """Some million units, and few gradients to spend on them."""
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 128, 3, padding=1), *layers, nn.AvgPool2d(16), nn.Flatten()]
+    module = nn.Sequential(*body, nn.LazyLinear(5)).eval()
+    module(torch.zeros(1, 3, 192, 192))
+    return gx.Classifier(module, input_shape=(3, 192, 192), device="cpu", dtype=dtype)
+
+
+LARGE = {
+    "ReLU": ([nn.ReLU()], True),
+    "hard swish": ([Applied(lambda x: 10 * x), nn.Hardswish()], True),
+    "GELU and max-pool": ([nn.GELU(), nn.MaxPool2d(2)], True),
+    "ReLU in one channel": (
+        [nn.Tanh(), Applied(lambda x: torch.cat([x[:, :127], x[:, 127:].relu()], 1)), nn.Tanh()],
+        True,
+    ),
+    "clamping, hardly ever": ([nn.GELU(), Applied(lambda x: x.clamp(max=1.2))], True),
+    "GELU": ([nn.GELU()], False),
+    "softplus, sharp": ([nn.Softplus(beta=20.0)], False),
+    "group normalisation": ([nn.GroupNorm(2, 128), nn.SiLU()], False),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", LARGE)
+def test_few_gradients_of_a_large_network(name, dtype):
+    layers, with_kinks = LARGE[name]
+    clf = large_network(*layers, dtype=dtype)
+    before = clf.cost
+    assert has_kinks(clf) is with_kinks
+    assert (clf.cost - before).gradients <= (28 if dtype == torch.float32 else 34)
+
+
+def test_fewest_where_kinks_are_everywhere():
+    clf = large_network(nn.ReLU(), dtype=torch.float32)
+    before = clf.cost
+    assert has_kinks(clf)
+    assert (clf.cost - before).gradients == 8
+
+
 def test_found_once_and_remembered():
     clf = network(nn.ReLU())
     has_kinks(clf)
