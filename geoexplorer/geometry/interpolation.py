@@ -49,8 +49,10 @@ def polynomial_weights(positions: Tensor, nodes: Tensor, *, degree: int = 3) -> 
     return weights.scatter_(1, columns, (above / below).prod(dim=2)).float()
 
 
-def kriging_weights(known: Tensor, wanted: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """Weights of known pixels for wanted ones, and how much they leave unknown.
+def kriging_weights(
+    known: Tensor, rows: Tensor, columns: Tensor, length: float
+) -> tuple[Tensor, Tensor]:
+    """Weights of known pixels for a grid of wanted ones, and how much they leave unknown.
 
     Gaussian-process regression with Matérn's correlation of smoothness 3/2, whose samples
     have one derivative, as networks with kinks seem to have from a distance. For smooth
@@ -58,31 +60,32 @@ def kriging_weights(known: Tensor, wanted: Tensor, length: float) -> tuple[Tenso
 
     Parameters
     ----------
-    known, wanted
-        Whole-numbered positions ``(m, k, 2)`` and ``(m, q, 2)``: m problems at once.
+    known
+        Rows and columns of k pixels ``(m, k, 2)``: m problems at once.
+    rows, columns
+        Those of the wanted pixels, ``(m, a)`` and ``(m, b)``.
     length
         Distance over which values are alike.
 
     Returns
     -------
     tuple of Tensor
-        Weights ``(m, q, k)``, and the standard deviation of what is left unknown ``(m, q)``,
-        in units of that of the values.
+        Weights ``(m, b * a, k)``, column by column, and the standard deviation of what is left
+        unknown ``(m, b * a)``, in units of that of the values.
     """
-    within = _matern(_distances(known, known), length)
+    known, rows, columns = known.double(), rows.double(), columns.double()
+    y, x = known[:, None].unbind(3)  # (m, 1, k)
+    within = _matern((y - y.mT).square_() + (x - x.mT).square_(), length)
     within.diagonal(dim1=1, dim2=2).add_(_JITTER)
-    across = _matern(_distances(wanted, known), length)
+    apart_y, apart_x = (rows[:, :, None] - y).square_(), (columns[:, :, None] - x).square_()
+    across = _matern((apart_x[:, :, None] + apart_y[:, None]).flatten(1, 2), length)
     weights = across @ torch.cholesky_inverse(torch.linalg.cholesky(within))
-    explained = (weights * across).sum(dim=2)
-    return weights.float(), (1.0 - explained).clamp_min(_JITTER).sqrt().float()
+    explained = across.mul_(weights).sum(dim=2)
+    return weights.float(), (1.0 - explained).clamp_min_(_JITTER).sqrt_().float()
 
 
-def _distances(first: Tensor, second: Tensor) -> Tensor:
-    # In float32 whole numbers keep all their digits, if only they are not multiplied out.
-    mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(first.float(), second.float(), compute_mode=mode).double()
-
-
-def _matern(distances: Tensor, length: float) -> Tensor:
-    scaled = distances * (math.sqrt(3.0) / length)
-    return (1.0 + scaled) * torch.exp(-scaled)
+def _matern(squares: Tensor, length: float) -> Tensor:
+    """The correlation at squared distances, whose place it takes."""
+    scaled = squares.sqrt_().mul_(math.sqrt(3.0) / length)
+    decay = torch.exp(-scaled)
+    return scaled.add_(1.0).mul_(decay)

@@ -120,8 +120,7 @@ class Plane(Stored):
         x, y = coordinates.to(self.u.dtype).reshape(-1, 2, 1, 1, 1).unbind(1)
         origin, u, v = (part.to(coordinates.device) for part in (self.origin, self.u, self.v))
         # Not a matrix product: on a GPU that may be rounded to far fewer digits.
-        points: Tensor = origin + x * u + y * v
-        return points
+        return torch.addcmul(origin, x, u).addcmul_(y, v)
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Plane coordinates ``(n, 2)``, float64, of the projections of images ``(n, C, H, W)``."""

@@ -41,7 +41,7 @@ _NEGLIGIBLE = 1e-3
 _HALVED = 0.25
 # How many errors seen nearby count as much as the mean error everywhere.
 _PRIOR = 4.0
-_ELEMENTS = 2**20  # of the largest temporary array, to stay in the cache
+_ELEMENTS = 2**18  # of the largest temporary array, to stay in the cache
 
 
 class Refinement:
@@ -96,8 +96,8 @@ class Refinement:
         self._unknown = torch.full(padded, _HALVED)
         self._doubt = torch.zeros(padded)  # chance of a wrong class
         self._evaluated = torch.zeros(padded, dtype=torch.bool)
-        # For each tile, how many pixels had been told when it was interpolated.
-        self._seen = torch.zeros([count // _TILE for count in padded], dtype=torch.int64)
+        # How far the neighbours lie from which a tile was interpolated.
+        self._reach = torch.full([count // _TILE for count in padded], torch.inf)
         # What was told, in order.
         self._pixels = torch.empty(0, 2, dtype=torch.int64)  # (n, 2)
         self._coarse = torch.empty(0)  # (my, mx, L): values at the coarse nodes
@@ -134,7 +134,7 @@ class Refinement:
         else:
             self._learn(pixels, values)
             self.settle(pixels, logits)
-            self._estimate(self._doubtful_tiles())
+            self._estimate(self._tiles_to_estimate(pixels))
 
     def settle(self, pixels: Tensor, logits: Tensor) -> None:
         """Take the logits of pixels and draw no conclusion for others."""
@@ -207,34 +207,35 @@ class Refinement:
         self._misses = torch.cat([self._misses, values - self._polynomials_at(pixels)])
         self._errors = torch.cat([self._errors, errors])
 
-    def _doubtful_tiles(self) -> Tensor:
-        rows, columns = self._seen.shape
+    def _tiles_to_estimate(self, pixels: Tensor) -> Tensor:
+        """Tiles ``(m, 2)`` in doubt that have some of these new pixels among their neighbours."""
+        rows, columns = self._reach.shape
         doubt = self._doubt.reshape(rows, _TILE, columns, _TILE).sum(dim=(1, 3))
-        return (doubt > _NEGLIGIBLE).nonzero()
+        tiles = (doubt > _NEGLIGIBLE).nonzero()
+        # A tile without doubt stays as it is for good, so that each has seen all earlier pixels.
+        parts = torch.split(tiles, max(1, _ELEMENTS // len(pixels)))
+        nearest = torch.cat([_from_centres(part, pixels.float()).amin(dim=1) for part in parts])
+        return tiles[nearest < self._reach[tuple(tiles.T)]]
 
     def _estimate(self, every: Tensor) -> None:
-        """Interpolate anew in those of the tiles ``(m, 2)`` that have new neighbours."""
+        """Interpolate anew in tiles ``(m, 2)``."""
         known = ~self._errors.isnan()
         errors = self._errors.nan_to_num()
         mean = errors.sum() / known.sum()
         places = self._pixels.float()
         count = min(_NEIGHBOURS, len(places))
-        within = torch.cartesian_prod(torch.arange(_TILE), torch.arange(_TILE)).flip(1)
+        side = torch.arange(_TILE)
         at_once = max(1, _ELEMENTS // (_TILE**2 * (self._coarse.shape[2] + count)))
-        for start in range(0, len(every), at_once):
+        for tiles in torch.split(every, at_once):
             check_cancelled()
-            tiles = every[start : start + at_once]
-            distances = torch.cdist(tiles * _TILE + (_TILE - 1) / 2, places)
-            near = distances.topk(count, dim=1, largest=False, sorted=False).indices
-            stale = (near >= self._seen[tuple(tiles.T)][:, None]).any(dim=1)
-            tiles, near = tiles[stale], near[stale]
-            self._seen[tuple(tiles.T)] = len(places)
-            pixels = tiles[:, None] * _TILE + within
-            weights, unknown = kriging_weights(places[near], pixels, self._length)
+            distances, near = _from_centres(tiles, places).topk(count, largest=False, sorted=False)
+            self._reach[tuple(tiles.T)] = distances.amax(dim=1)
+            y, x = (tiles[:, :, None] * _TILE + side).unbind(1)  # (m, _TILE)
+            weights, unknown = kriging_weights(places[near], y, x, self._length)
             scale = (errors[near].sum(dim=1) + _PRIOR * mean) / (known[near].sum(dim=1) + _PRIOR)
             logits = self._polynomials_in(tiles) + weights @ self._misses[near]
             labels, seconds, margins = _two_highest(logits)
-            y, x = pixels.unbind(2)
+            y, x = y[:, None].expand(-1, _TILE, -1).flatten(1), x.repeat_interleave(_TILE, dim=1)
             free = ~self._evaluated[y, x] & (y < self._shape[0]) & (x < self._shape[1])
             y, x = y[free], x[free]
             self._labels[y, x], self._seconds[y, x] = labels[free], seconds[free]
@@ -280,6 +281,11 @@ class Refinement:
 
     def _cropped(self, pixels: Tensor) -> Tensor:
         return pixels[: self._shape[0], : self._shape[1]].clone()
+
+
+def _from_centres(tiles: Tensor, places: Tensor) -> Tensor:
+    """Distances ``(m, n)`` of places from the middle of tiles."""
+    return torch.cdist(tiles * _TILE + (_TILE - 1) / 2, places)
 
 
 def _two_highest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -297,24 +297,26 @@ class _Sampler:
         )
         self._plane = Plane(origin, u, v)
 
-    def own(self) -> int:
-        """The class at the plane's mark "x", or at its origin."""
+    def own_and_logits(self, pixels: Tensor) -> tuple[int, Tensor]:
+        """The class at the plane's mark "x", or at its origin, and the logits of pixels."""
         mark = torch.tensor([self.plane.marks.get("x", (0.0, 0.0))], dtype=torch.float64)
-        return int(self._logits(mark).argmax())
+        logits = self._logits(torch.cat([mark, self._coordinates(pixels)]))
+        return int(logits[0].argmax()), logits[1:]
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits ``(n, L)`` at rows and columns ``(n, 2)``."""
-        return self._logits(torch.stack([self.x[pixels[:, 1]], self.y[pixels[:, 0]]], dim=1))
+        return self._logits(self._coordinates(pixels))
+
+    def _coordinates(self, pixels: Tensor) -> Tensor:
+        return torch.stack([self.x[pixels[:, 1]], self.y[pixels[:, 0]]], dim=1)
 
     def _logits(self, coordinates: Tensor) -> Tensor:
         # The images of all pixels at once would not fit; those of a chunk do.
         at_once = self.clf.chunk_size * len(self.clf.devices)
-        coordinates = coordinates.to(self.clf.dtype)
-        parts = []
-        for start in range(0, len(coordinates), at_once):
-            part = coordinates[start : start + at_once].to(self.clf.device)
-            parts.append(self.clf.forward(self._plane.points(part)).cpu())
-        logits = torch.cat(parts)
+        parts = coordinates.to(self.clf.device, self.clf.dtype).tensor_split(
+            math.ceil(len(coordinates) / at_once)
+        )
+        logits = torch.cat([self.clf.forward(self._plane.points(part)) for part in parts]).cpu()
         self.evaluations += len(coordinates)
         if not bool(torch.isfinite(logits).all()):
             raise ValueError(
@@ -327,8 +329,10 @@ class _Sampler:
 def _steps(
     sampler: _Sampler, recorder: Recorder, refine: str, tolerance: float, only_the_last: bool
 ) -> Iterator[CrossSection]:
-    own = sampler.own()
     refinement = Refinement(sampler.shape, tolerance=tolerance)
+    pixels = refinement.ask()
+    own, logits = sampler.own_and_logits(pixels)
+    refinement.tell(pixels, logits)
 
     def result(progress: Progress) -> CrossSection:
         labels, margins = refinement.labels, refinement.margins
@@ -348,13 +352,11 @@ def _steps(
         )
 
     share = 1.0 if refine == "boundary" else 1.0 / (_BANDS + 1)
-    pixels = refinement.ask()
-    while len(pixels):
-        refinement.tell(pixels, sampler.logits(pixels))
-        pixels = refinement.ask()
-        if len(pixels) and not only_the_last:
+    while len(pixels := refinement.ask()):
+        if not only_the_last:
             done, count = refinement.round, refinement.rounds
             yield result(Progress(share * done / count, f"refining, {done} of {count}"))
+        refinement.tell(pixels, sampler.logits(pixels))
     if refine == "everything":
         rest = (~refinement.evaluated).nonzero()
         for band, pixels in enumerate(rest.tensor_split(_BANDS), start=1):

@@ -32,8 +32,9 @@ def test_polynomials_are_reproduced_up_to_the_number_of_nodes(nodes):
 def test_kriging_is_the_conditional_mean_and_deviation_of_a_gaussian_process():
     random = np.random.default_rng(0)
     known = random.choice(400, 9, replace=False)
-    wanted = random.choice(400, 5, replace=False)
-    known, wanted = (np.stack([n // 20, n % 20], axis=1) for n in (known, wanted))
+    known = np.stack([known // 20, known % 20], axis=1)
+    rows, columns = random.choice(20, 3, replace=False), random.choice(20, 2, replace=False)
+    wanted = np.array([(y, x) for x in columns for y in rows])
 
     def covariance(a, b):
         r = np.linalg.norm(a[:, None] - b[None], axis=2) * np.sqrt(3) / 7.0
@@ -43,14 +44,18 @@ def test_kriging_is_the_conditional_mean_and_deviation_of_a_gaussian_process():
     expected = covariance(wanted, known) @ inverse
     variance = 1 - np.einsum("qk,qk->q", expected, covariance(wanted, known))
     weights, unknown = kriging_weights(
-        torch.tensor(known)[None], torch.tensor(wanted)[None], length=7.0
+        torch.tensor(known)[None],
+        torch.tensor(rows)[None],
+        torch.tensor(columns)[None],
+        length=7.0,
     )
     assert np.allclose(weights[0], expected, atol=1e-5)
     assert np.allclose(unknown[0], np.sqrt(variance.clip(0)), atol=1e-3)
 
 
 def test_kriging_gives_back_what_is_known_however_close_the_pixels():
-    known = torch.cartesian_prod(torch.arange(4), torch.arange(4))[None]
-    weights, unknown = kriging_weights(known, known, length=400.0)
+    side = torch.arange(4)[None]
+    known = torch.cartesian_prod(side[0], side[0]).flip(1)[None]
+    weights, unknown = kriging_weights(known, side, side, length=400.0)
     assert torch.allclose(weights[0], torch.eye(16), atol=0.05)
     assert float(unknown.max()) < 1e-3
