@@ -37,6 +37,9 @@ _GPU_MEMORY_SHARE = 1 / 2
 _LEAST_MEMORY = 16 * 2**20
 _LARGEST_CHUNK = 16_384
 _LARGEST_CPU_CHUNK = 256
+# Several devices share a batch in parts of no less than this fraction of a chunk: smaller ones
+# take as long to launch as to compute.
+_LEAST_SHARE = 8
 
 # A graph keeps about as much again as the values of a plain forward pass.
 _GRAPH = 2
@@ -474,12 +477,14 @@ class Classifier:
                 chunk = chunk.detach().requires_grad_()
                 logits = network(chunk).to(self.dtype)
                 chosen = logits.gather(1, rows).sum(dim=0)
-                gradients = [
-                    torch.autograd.grad(value, chunk, retain_graph=True)[0] for value in chosen
-                ]
-            return logits.detach(), torch.stack(gradients, dim=1)
+                gradients = chunk.new_empty(*rows.shape, *self.input_shape)
+                for k, value in enumerate(chosen):
+                    gradients[:, k] = torch.autograd.grad(value, chunk, retain_graph=True)[0]
+            return logits.detach(), gradients
 
-        logits, gradients = self.in_chunks(differentiate, images, classes, load=_GRAPH)
+        held = self.chunk_size * classes.shape[1] * self.dimension * images.element_size()
+        load = _GRAPH + int(held / (self.memory * _CHUNK_SHARE))
+        logits, gradients = self.in_chunks(differentiate, images, classes, load=load)
         self.count(forwards=len(images), gradients=classes.numel())
         return logits, gradients
 
@@ -496,30 +501,30 @@ class Classifier:
         much memory as the function does for one row. There must be at least one image. Out of
         memory the chunk is halved, also where that of a single row is what raises the error.
         """
-        pieces: list[tuple[Tensor, ...]] = []
-        start = 0
+        columns = _Columns(len(images), self.device)
+        start, share = 0, -(-len(images) // len(self.devices))
         with FullPrecision():
             while start < len(images):
                 check_cancelled()
                 allowed = self.chunk_size
                 size = max(1, allowed // load)
+                size = min(size, max(share, size // _LEAST_SHARE))
                 part = slice(start, start + size)
-                turn = len(pieces) % len(self._networks)
+                # The first device is the last to get a chunk: it sends the others theirs, and a
+                # GPU sends nothing before it has done what it was given.
+                turn = (-(-(len(images) - start) // size) - 1) % len(self.devices)
                 device = self.devices[turn]
                 try:
                     chunk = images[part].to(device=device, dtype=self.dtype)
                     rows = [tensor[part].to(device) for tensor in per_image]
-                    pieces.append(function(self._networks[turn], chunk, *rows))
+                    columns.take(part, function(self._networks[turn], chunk, *rows))
                 except torch.OutOfMemoryError as error:
                     self._shrink(allowed, error)
                     if size == 1:  # of which there is no half
                         raise
                     continue
                 start += size
-        return tuple(
-            torch.cat([column.to(self.device) for column in columns])
-            for columns in zip(*pieces, strict=True)
-        )
+        return columns.complete()
 
     def _nothing(self, *shape: int) -> Tensor:
         """What passes give for no images, ``(0, *shape)``."""
@@ -573,6 +578,37 @@ def difference(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
     return (own_logits - logits.gather(1, other[:, None]))[:, 0]
 
 
+class _Columns:
+    """What passes give for all rows, on one device; it is held once, not once more in parts."""
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self._rows, self._device = rows, device
+        self._columns: tuple[Tensor, ...] = ()
+        self._elsewhere: list[tuple[Tensor, Tensor]] = []  # where to, and what
+
+    def take(self, part: slice, values: tuple[Tensor, ...]) -> None:
+        """Some rows of each column."""
+        if not self._columns:
+            if all(len(v) == self._rows and v.device == self._device for v in values):
+                self._columns = values
+                return
+            self._columns = tuple(
+                value.new_empty(self._rows, *value.shape[1:], device=self._device)
+                for value in values
+            )
+        for column, value in zip(self._columns, values, strict=True):
+            if value.device == self._device:
+                column[part] = value
+            else:  # a copy now would have the devices wait for each other
+                self._elsewhere.append((column[part], value))
+
+    def complete(self) -> tuple[Tensor, ...]:
+        """All rows of each column."""
+        for rows, value in self._elsewhere:
+            rows.copy_(value)
+        return self._columns
+
+
 class _Normalise(nn.Module):
     mean: Tensor
     std: Tensor
@@ -588,10 +624,11 @@ class _Normalise(nn.Module):
 
 
 class FullPrecision:
-    """Keeps a GPU from rounding products to TF32, which would show as noise in the geometry.
+    """Keeps products from being rounded, which would show as noise in the geometry.
 
-    The switches belong to the whole process. The first thread that enters notes how they stood
-    and the last one that leaves puts them back.
+    On a GPU to TF32, and by an autocast around the caller to half precision. The switches for TF32
+    belong to the whole process: the first thread that enters notes how they stood and the last one
+    that leaves puts them back. Those of an autocast belong to the thread.
     """
 
     _lock = threading.Lock()
@@ -599,6 +636,9 @@ class FullPrecision:
     _before: tuple[Any, ...] = ()
 
     def __enter__(self) -> None:
+        self._casts = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+        for kind in self._casts:
+            torch.set_autocast_enabled(kind, False)
         with self._lock:
             if FullPrecision._inside == 0:
                 FullPrecision._before = tuple(getattr(*switch) for switch in _precision_switches())
@@ -612,6 +652,8 @@ class FullPrecision:
             if FullPrecision._inside == 0:
                 for switch, value in zip(_precision_switches(), self._before, strict=True):
                     setattr(*switch, value)
+        for kind in self._casts:
+            torch.set_autocast_enabled(kind, True)
 
 
 # Newer releases of torch refuse a mixture of the two kinds of switches.
@@ -885,5 +927,5 @@ def _plain_attributes(part: nn.Module) -> list[tuple[str, Any]]:
     )
 
 
-def _bytes_of(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+def _bytes_of(value: Tensor) -> memoryview:
+    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -122,15 +122,33 @@ def test_chunks_change_nothing(module, images, chunk_size):
     assert torch.allclose(clf.logits(images), module(images), atol=1e-6)
 
 
-def test_several_devices_share_a_batch(module, images):
-    clf = make(module, device=["cpu", "cpu"], chunk_size=2)
-    seen = [0, 0]
+@pytest.mark.parametrize(
+    ("chunk_size", "count", "shares"),
+    [
+        (2, 7, [[2, 1], [2, 2]]),  # the first device is the last to get a chunk
+        (100, 7, [[7], []]),  # one part: two would be too small
+        (100, 40, [[20], [20]]),  # less than a chunk is shared too
+    ],
+)
+def test_several_devices_share_a_batch(module, chunk_size, count, shares):
+    clf = make(module, device=["cpu", "cpu"], chunk_size=chunk_size)
+    seen = [[], []]
     for index, network in enumerate(clf._networks):
         network.register_forward_hook(
-            lambda _, args, __, index=index: seen.__setitem__(index, seen[index] + len(args[0]))
+            lambda _, args, __, index=index: seen[index].append(len(args[0]))
         )
+    images = torch.rand(count, *SHAPE)
     assert torch.allclose(clf.logits(images), module(images), atol=1e-6)
-    assert seen == [4, 3]
+    assert seen == shares
+
+
+def test_an_autocast_around_a_measurement_rounds_nothing(module, images):
+    clf = make(module)
+    known = clf.margin_gradient(images, 0, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = clf.margin_gradient(images, 0, 1)
+        assert torch.is_autocast_enabled("cpu")
+    assert all(map(torch.equal, found, known))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
