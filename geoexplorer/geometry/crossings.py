@@ -114,6 +114,11 @@ class Rays:
             self.basis,
         )
 
+    @cached_property
+    def to_any_class(self) -> bool:
+        """Whether every ray leads to the boundary with whatever class is there."""
+        return bool((self.other == ANY).all())
+
     @property
     def dimension(self) -> int:
         """Numbers in an offset: d, or the dimension of the subspace."""
@@ -202,9 +207,12 @@ class Rays:
             level_out[rows] *= torch.where(within & repeated, 0.5, 1.0)
             level_in[rows] *= torch.where(~within & repeated, 0.5, 1.0)
             last_side[rows] = side
-            now_in, now_out = rows[within], rows[~within]
-            inside[now_in], level_in[now_in] = t[now_in], levels[within]
-            outside[now_out], level_out[now_out] = t[now_out], levels[~within]
+            # Not by a mask: a GPU would have to finish all that it was given to count it.
+            tried = t[rows]
+            inside[rows] = torch.where(within, tried, inside[rows])
+            level_in[rows] = torch.where(within, levels, level_in[rows])
+            outside[rows] = torch.where(within, outside[rows], tried)
+            level_out[rows] = torch.where(within, level_out[rows], levels)
             narrow = outside[rows] - inside[rows] <= tolerance * outside[rows]
             rows = rows[~narrow | outside[rows].isinf()]
             if len(rows) == 0:

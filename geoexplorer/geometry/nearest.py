@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geoexplorer.geometry.crossings import ANY, Rays, hidden, level, likely_rivals
+from geoexplorer.geometry.crossings import Rays, hidden, level, likely_rivals
 from geoexplorer.geometry.deepfool import deepfool_offsets
 from geoexplorer.geometry.descent import sphere_descent
 from geoexplorer.geometry.projection import shortest_offset
@@ -382,7 +382,7 @@ def _third_in_the_way(rays: Rays) -> bool:
 
 
 def _any_class(rays: Rays) -> bool:
-    return bool((rays.other == ANY).all())
+    return rays.to_any_class
 
 
 def _is_found(offsets: Tensor) -> Tensor:

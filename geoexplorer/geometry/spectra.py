@@ -98,13 +98,12 @@ class Extremes:
 
     def ends(self, m: int) -> Extremes:
         """Only the m largest and the m smallest ones."""
-        kept = [*range(m), *range(-m, 0)]
+        values, vectors, residuals, converged = (
+            torch.cat([every[:, :m], every[:, -m:]], dim=1)
+            for every in (self.values, self.vectors, self.residuals, self.converged)
+        )
         return replace(
-            self,
-            values=self.values[:, kept],
-            vectors=self.vectors[:, kept],
-            residuals=self.residuals[:, kept],
-            converged=self.converged[:, kept],
+            self, values=values, vectors=vectors, residuals=residuals, converged=converged
         )
 
     def improved(self, later: Extremes, done: Tensor) -> Extremes:
