@@ -107,6 +107,7 @@ class _Division:
         self.most = most
         self.t = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device).repeat(count)
         self.segments = torch.arange(count, device=device).repeat_interleave(2)
+        self._counts = [2] * count  # corners on each segment
         self.splits: list[_Split] = []
 
     def traced(self, program: Program, images: Tensor, sizes: Tensor) -> Corners:
@@ -202,8 +203,7 @@ class _Division:
 
     def _largest(self, values: Tensor) -> Tensor:
         """The largest size of each value on each segment, ``(s, ...)``."""
-        counts = torch.bincount(self.segments).tolist()
-        parts = torch.split(values, counts)
+        parts = torch.split(values, self._counts)
         return torch.stack([torch.maximum(part.amax(0), -part.amin(0)) for part in parts])
 
     def _divided(self, intervals: Tensor, weights: Tensor, values: Tensor) -> Tensor:
@@ -226,6 +226,7 @@ class _Division:
         split = _Split(before, (before + 1).clamp_max(count - 1), weights)
         self.t = _interpolated(self.t, split)
         self.segments = self.segments[before]
+        self._counts = torch.bincount(self.segments).tolist()
         self.splits.append(split)
         return split
 

@@ -173,7 +173,7 @@ def _changes(
     generator: torch.Generator,
 ) -> Tensor:
     """How many of the images change their class, ``(k,)``, with one draw of noise at each."""
-    counts = torch.zeros(len(lengths), dtype=torch.int64)
+    counts = torch.zeros(len(lengths), dtype=torch.int64, device=images.device)
     for part in slices(len(images), max(1, clf.chunk_size * len(clf.devices))):
         count = part.stop - part.start
         size = clf.dimension if basis is None else len(basis)
@@ -185,8 +185,8 @@ def _changes(
         noise = noise.reshape(count, *clf.input_shape)
         for column, length in enumerate(lengths):
             labels = clf.forward(images[part] + length * noise).argmax(1)
-            counts[column] += int((labels != own[part]).sum())
-    return counts
+            counts[column] += (labels != own[part]).sum()
+    return counts.cpu()  # once: a GPU is waited for here
 
 
 def _lengths(clf: Classifier, norms: Any) -> tuple[float, ...]:
