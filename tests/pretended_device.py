@@ -64,6 +64,9 @@ class OnGPU(Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
+    def __repr__(self, **_: Any) -> str:
+        return f"OnGPU({self.held!r})"
+
     # Memory is that of the tensor inside, which is how it is seen what is a view of what.
 
     def untyped_storage(self) -> Any:
