@@ -275,6 +275,7 @@ class Explorer(ipywidgets.VBox):
         self.errors.clear()
 
     def _painted(self) -> None:
+        self.worker.shown()
         elapsed = 1000 * (time.perf_counter() - self._chosen_at)
         self.timings.setdefault("first_paint", elapsed)
 

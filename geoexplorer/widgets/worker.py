@@ -3,7 +3,8 @@
 Work is a generator of deliveries: it computes, yields a function that shows what it has, and
 goes on. The thread calls that function unless the work has been stopped meanwhile. A slot
 holds one piece of work; submitting to it again replaces what waits there and stops what runs,
-so that the last choice always wins and nothing piles up.
+so that the last choice always wins and nothing piles up. What has only just begun may first show
+something, so that a row of quick choices is seen to have an effect.
 
 Work stops where the geometry asks :func:`geoexplorer.jobs.check_cancelled`: before every chunk
 of network passes. The same place lets urgent work in: what is under the pointer is answered
@@ -12,6 +13,7 @@ between two chunks of a long map, on the same thread.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -29,6 +31,9 @@ Work = Callable[[], Generator[Delivery, None, None]]
 
 # A thread that has nothing to do for so long ends; the next work starts another.
 _IDLE_SECONDS = 20.0
+# Work that has shown nothing yet goes on for so long when newer work replaces it. Without this,
+# choices that come faster than a first map takes would show none until they pause.
+_PATIENCE_SECONDS = 0.18
 
 
 class Urgency(IntEnum):
@@ -53,10 +58,23 @@ class _Stop(threading.Event):
     def __init__(self, let_in: Callable[[], None]) -> None:
         super().__init__()
         self._let_in = let_in
+        self._deadline = math.inf  # on the monotonic clock
+
+    def set_by(self, deadline: float) -> None:
+        """Be set from then on, or sooner if something has been shown."""
+        self._deadline = min(self._deadline, deadline)
+
+    def shown(self) -> None:
+        """Something has been shown: there is nothing to wait for any more."""
+        if self._deadline < math.inf:
+            self.set()
 
     def is_set(self) -> bool:
         if not super().is_set():
-            self._let_in()
+            if time.monotonic() >= self._deadline:
+                self.set()
+            else:
+                self._let_in()
         return super().is_set()
 
 
@@ -71,6 +89,8 @@ class Task:
     order: int
     stop: threading.Event = field(repr=False)
     again: bool = False  # interrupted by something more urgent
+    started: float = -math.inf  # on the monotonic clock
+    has_shown: bool = False
 
 
 class Worker:
@@ -152,7 +172,7 @@ class Worker:
             self._waiting[slot] = task
             for running in self._running:
                 if running.slot == slot:
-                    running.stop.set()
+                    self._replace(running)
                 elif running.urgency > urgency > Urgency.POINTER:
                     running.again = True
                     running.stop.set()
@@ -164,6 +184,18 @@ class Worker:
                 self._thread.start()
         if self.synchronous and not self._running:
             self._drain()
+
+    def shown(self) -> None:
+        """Say that the running work has shown something: newer work now stops it at once.
+
+        Work that never says so is left :data:`_PATIENCE_SECONDS` from its start when newer work
+        replaces it.
+        """
+        with self._changed:
+            for task in self._running:
+                task.has_shown = True
+                if isinstance(task.stop, _Stop):
+                    task.stop.shown()
 
     def cancel(self, *slots: str) -> bool:
         """Stop what runs or waits in these slots, or in all; whether there was anything."""
@@ -201,6 +233,13 @@ class Worker:
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+
+    def _replace(self, running: Task) -> None:
+        patient = not self.synchronous and not running.has_shown
+        if patient and isinstance(running.stop, _Stop):
+            running.stop.set_by(running.started + _PATIENCE_SECONDS)
+        else:
+            running.stop.set()
 
     def _run_all(self) -> None:
         try:
@@ -254,6 +293,7 @@ class Worker:
 
     def _run(self, task: Task) -> None:
         outcome = Outcome.FAILED
+        task.started = time.monotonic()
         try:
             self._started(task)
             outcome = self._perform(task)
@@ -272,7 +312,7 @@ class Worker:
             self._running.remove(task)
             if task.again and outcome is Outcome.STOPPED and task.slot not in self._waiting:
                 stop = _Stop(self._let_in)
-                self._waiting[task.slot] = replace(task, stop=stop, again=False)
+                self._waiting[task.slot] = replace(task, stop=stop, again=False, has_shown=False)
             self._changed.notify_all()
 
     def _perform(self, task: Task) -> Outcome:

@@ -3,7 +3,8 @@
 ``python -m tests.benchmarks.explorer`` opens the Explorer in this process, without a browser,
 and chooses one image after the other. Columns: median and largest milliseconds from a choice
 to the first map and to the final one; the same from Cancel, pressed at a random moment of the
-work, until nothing runs any more. At the end, the largest memory that the process had.
+work, until nothing runs any more; and how many maps a second are shown while another image is
+chosen every 20 ms. At the end, the largest memory that the process had.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import torch
 import geoexplorer as gx
 from geoexplorer.widgets import Explorer
 
+_CHOOSING_SECONDS, _CHOOSING_IMAGES = 3.0, 100
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -28,14 +31,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print("| network | first map | final map | Cancel |\n| --- | ---: | ---: | ---: |")
+    print("| network | first map | final map | Cancel | maps/s |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     for network in arguments.networks:
         explorer = Explorer(network=network, device=arguments.device)
         explorer.wait()
         maps = [choose(explorer, index) for index in range(arguments.images)]
         stops = [cancel(explorer, index, maps) for index in range(arguments.images)]
         columns = [[each["first_paint"] for each in maps], [each["final"] for each in maps], stops]
-        print(f"| {network} | " + " | ".join(map(summary, columns)) + " |", flush=True)
+        print(f"| {network} | " + " | ".join(map(summary, columns)), end=" | ")
+        print(f"{shown_a_second(explorer):.1f} |", flush=True)
         explorer.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{arguments.threads} threads; largest memory {peak:.0f} MiB")
@@ -60,6 +65,22 @@ def cancel(explorer: Explorer, index: int, maps: list[dict[str, float]]) -> floa
     explorer.worker.cancel()
     explorer.wait()
     return 1000 * (time.perf_counter() - started)
+
+
+def shown_a_second(explorer: Explorer) -> float:
+    """Maps that are shown in a second of choosing one image after the other, every 20 ms."""
+    explorer.panel.choice.up = {"kind": "random tangent", "seed": 0}
+    explorer.wait()
+    shown = 0
+    last = explorer.panel.shown
+    end = time.perf_counter() + _CHOOSING_SECONDS
+    while time.perf_counter() < end:
+        explorer.selection.image = (explorer.selection.image + 1) % _CHOOSING_IMAGES
+        time.sleep(0.02)
+        if explorer.panel.shown is not last:
+            shown, last = shown + 1, explorer.panel.shown
+    explorer.wait()
+    return shown / _CHOOSING_SECONDS
 
 
 def summary(values: list[float]) -> str:

@@ -68,6 +68,52 @@ def test_a_newer_choice_stops_the_older_one(worker, log):
     ]  # fmt: skip
 
 
+def test_quick_choices_are_seen_to_have_an_effect(worker, log):
+    """Each takes longer to show something than the next one takes to come."""
+
+    def work():
+        for _ in range(8):
+            check_cancelled()
+            time.sleep(0.005)
+
+        def show():
+            worker.shown()
+            log.append("shown")
+
+        yield show
+        until_cancelled = time.monotonic() + PATIENCE
+        while time.monotonic() < until_cancelled:
+            check_cancelled()
+            time.sleep(0.001)
+
+    for _ in range(60):
+        worker.submit("map", work)
+        time.sleep(0.01)
+    assert log.count("shown") >= 3
+    assert worker.cancel("map")
+    assert worker.wait(PATIENCE)
+
+
+def test_what_has_shown_something_is_stopped_at_once_by_a_newer_choice(worker, log):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def work():
+        yield worker.shown
+        entered.set()
+        go_on.wait(PATIENCE)
+        check_cancelled()
+        log.append("went on")
+
+    worker.submit("map", work)
+    assert entered.wait(PATIENCE)
+    worker.submit("map", lambda: iter_of(log, "newer"))
+    go_on.set()
+    assert worker.wait(PATIENCE)
+    assert log == [
+        ("ended", "map", Outcome.STOPPED), "newer", ("ended", "map", Outcome.DONE),
+    ]  # fmt: skip
+
+
 def test_of_many_choices_only_the_last_is_computed(worker, log):
     entered = threading.Event()
     worker.submit("first", until_stopped(entered))

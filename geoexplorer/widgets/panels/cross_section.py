@@ -211,13 +211,13 @@ class CrossSectionPanel(Panel):
         first = self.shown is None or self.shown.view is not shown.view
         self.shown = shown
         self._draw()
-        self.host.painted()
         if first:
             view = shown.view
             own, names = int(view.boundary.own[0]), view.clf.class_names
             self.readout.describe(view.boundary, view.label, own, names)
         if first or self._spot is None:
             self._read()
+        self.host.painted()
 
     def _draw(self) -> None:
         shown = self.shown
