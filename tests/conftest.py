@@ -1,4 +1,4 @@
-"""Order of the tests, and the browser that some of them need."""
+"""Order of the tests, the processes that share them, and the browser that some of them need."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 INSTALL_SECONDS = 300
+# A process that runs tests of the page takes up to 2 GB, its browser and servers included.
+MOST_WORKERS = 4
 HOW_TO_GET_A_BROWSER = (
     "Install one with `apt-get install chromium` (Debian, Ubuntu) or "
     "`python -m playwright install --with-deps chromium`, then run the tests again."
@@ -24,14 +27,23 @@ HOW_TO_GET_A_BROWSER = (
 _MISSING = pytest.StashKey[str]()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process a core for whole folders; none, which starts at once, for single files."""
+    if any(Path(argument.split("::")[0]).is_file() for argument in config.args):
+        return 0
+    return min(MOST_WORKERS, os.cpu_count() or 1)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, and those that drive a page last.
 
     The page tests leave an event loop running in this thread until the session ends, in which
     nobody else can start one, so whoever needs a Chromium of his own (kaleido) comes before them.
+    The tests of a file run in one process, one after the other, and share what they make.
     """
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
     items.sort(key=_place)
@@ -90,6 +102,21 @@ def _starts(path: Path) -> bool:
         return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
     except (subprocess.SubprocessError, OSError):
         return False
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that sums up what this one missed."""
+    reason = session.config.stash.get(_MISSING, None)
+    if reason is not None and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["missing"] = reason
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what one of the processes missed."""
+    reason = getattr(node, "workeroutput", {}).get("missing")
+    if reason is not None:
+        node.config.stash[_MISSING] = reason
 
 
 def pytest_terminal_summary(

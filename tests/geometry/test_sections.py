@@ -337,7 +337,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("message", "case"), BAD.items(), ids=str)
+@pytest.mark.parametrize(("message", "case"), BAD.items(), ids=BAD)
 @pytest.mark.parametrize("function", [cross_section, cross_section_steps])
 def test_bad_input_is_named_before_any_work(function, message, case):
     error, change = case
