@@ -7,7 +7,7 @@ account, or refuses it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from geoexplorer.geometry.programs import Affine, Elementwise, Kind, Maximum
 from geoexplorer.geometry.recording import BATCH, Call, NotPiecewiseLinear, Ref, refs
 
-__all__ = ["IDENTITY", "RELU", "kind_of"]
+__all__ = ["IDENTITY", "RELU", "is_known", "kind_of", "unknown"]
 
 RELU = Elementwise(torch.relu, ((0.0, 1.0),))
 IDENTITY = Affine(lambda x: x, lambda x: x)
@@ -38,36 +38,47 @@ def kind_of(call: Call) -> Kind:
         raise NotPiecewiseLinear(call.name)
     rule: _Rule | None = _AFFINE.get(call.name) or _UNITS.get(call.name)
     if rule is None:
-        raise NotPiecewiseLinear(f"{call.name} is not piecewise linear, or not known to be")
+        raise NotPiecewiseLinear(unknown(call.name))
     kind = rule(call)
     if call.dtype != torch.float64:
         raise NotPiecewiseLinear(f"{call.name} gives {call.dtype}")
     return kind
 
 
+def is_known(name: str) -> bool:
+    """Whether there is a rule for an operation of that name, though not for all its arguments."""
+    return name in _AFFINE or name in _UNITS
+
+
+def unknown(name: str) -> str:
+    """What is said of an operation that there is no rule for."""
+    return f"{name} is not piecewise linear, or not known to be"
+
+
 def _filled(call: Call) -> _Values:
     """The call as a function of the values it takes, with its other arguments as they were."""
 
     def apply(*values: Tensor) -> Tensor:
-        rest = iter(values)
-        count = len(values[0])
-
-        def fill(value: Any) -> Any:
-            if isinstance(value, Ref):
-                return next(rest)
-            if value is BATCH:
-                return count
-            if isinstance(value, tuple):
-                return [fill(item) for item in value]
-            return value
-
-        args = [fill(value) for value in call.args]
-        kwargs = {key: fill(value) for key, value in call.kwargs.items()}
+        rest, count = iter(values), len(values[0])
+        args = [_with(value, rest, count) for value in call.args]
+        kwargs = {key: _with(value, rest, count) for key, value in call.kwargs.items()}
         result = call.func(*args, **kwargs)
         chosen: Tensor = result if call.place is None else result[call.place]
         return chosen
 
     return apply
+
+
+# No function within another that calls itself: it would keep the values until garbage is collected.
+def _with(value: Any, rest: Iterator[Tensor], count: int) -> Any:
+    """An argument with the next values in place of results, and the number of images."""
+    if isinstance(value, Ref):
+        return next(rest)
+    if value is BATCH:
+        return count
+    if isinstance(value, tuple):
+        return [_with(item, rest, count) for item in value]
+    return value
 
 
 def _argument(call: Call, place: int, name: str, default: Any) -> Any:

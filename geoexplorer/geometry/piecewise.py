@@ -30,6 +30,7 @@ from geoexplorer.geometry.recording import (
     recorded_calls,
     refs,
 )
+from geoexplorer.geometry.unknown_operations import unknown_operation
 from geoexplorer.jobs import Cancelled
 
 __all__ = ["Program", "agrees", "distrust", "program_of", "why_not"]
@@ -153,6 +154,8 @@ def _near(known: Tensor, other: Tensor, rounding: Tensor, share: float) -> bool:
 def _recorded(clf: Classifier) -> Program:
     if clf.device.type == "mps":
         raise NotPiecewiseLinear("this device has no float64, which proofs are computed in")
+    if (reason := unknown_operation(clf)) is not None:
+        raise NotPiecewiseLinear(reason)
     network = copy.deepcopy(clf.module).to(torch.float64)
     # With the channels last some operations become others, and more of them views of their input.
     network = network.to(memory_format=torch.contiguous_format)

@@ -13,16 +13,33 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoexplorer.classifier import Classifier, FullPrecision
 from geoexplorer.jobs import check_cancelled
 
-__all__ = ["BATCH", "Call", "NotPiecewiseLinear", "Ref", "random_images", "recorded_calls", "refs"]
+__all__ = [
+    "BATCH",
+    "BY_SHAPE",
+    "Call",
+    "NotPiecewiseLinear",
+    "Ref",
+    "memory_of",
+    "name_of",
+    "out_of_place",
+    "random_images",
+    "recorded_calls",
+    "refs",
+    "tensors_in",
+    "weak_memory",
+    "written_by",
+]
 
 # Images for which a run is recorded. What differs between the two counts is the size of the batch.
 _COUNTS = (2, 3)
@@ -127,14 +144,16 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.needed: list[Call] = []
         self.values = 0  # of the largest result of one image
         self._earlier = earlier
-        # By id, with the tensors themselves, so that no id is used twice.
-        self._results: dict[int, tuple[int, Any, Tensor]] = {}  # number of the call, and place
+        # By id, with the number of the call, the place, and the tensor itself as long as the
+        # network holds it: an id may be used again.
+        self._results: dict[int, tuple[int, Any, ReferenceType[Tensor]]] = {}
         self._constants: dict[int, Tensor] = {}
         # Memory that depends on the image, with all results that lie in it; memory of constants
         # that a call takes.
         self._touched: dict[int, list[int]] = {}
         self._used: set[int] = set()
-        self._kept: list[Tensor] = []
+        # No other memory gets the number of one to which there is a weak reference.
+        self._kept: dict[int, StorageWeakRef] = {}
         self._note(images, 0)
 
     def __torch_dispatch__(
@@ -145,7 +164,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _watched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         check_cancelled()
-        if _name(func) == "aten.lift_fresh" and not self.depends(args[0]):
+        if name_of(func) == "aten.lift_fresh" and not self.depends(args[0]):
             self._constants[id(args[0])] = args[0]  # made of numbers of Python
         given_args, given_kwargs = self._referred(args), self._referred(kwargs)
         touched = [
@@ -156,14 +175,14 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(given, Ref)
         ]
         taken = tuple(touched[0].shape[1:]) if touched else ()
-        written = _written(func, args, kwargs)
+        written = written_by(func, args, kwargs)
         shapes = [tensor.shape for tensor in written]
         result = func(*args, **kwargs)
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-        name = _name(func)
+        name = name_of(func)
         for tensor in written:
             self._overwrite(tensor, bool(touched))
-        if not touched or name in _BY_SHAPE:
+        if not touched or name in BY_SHAPE:
             self._constants.update((id(t), t) for t in outputs if isinstance(t, Tensor))
             return result
         if shapes != [tensor.shape for tensor in written] or _decides(func, outputs, written):
@@ -184,7 +203,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(tensor, Tensor):
             raise NotPiecewiseLinear("the network gives something that is no tensor")
         known = self._results.get(id(tensor))
-        if known is not None and known[1] == _place(tensor):
+        if known is not None and known[2]() is tensor and known[1] == _place(tensor):
             return known[0]
         if self._is_touched(tensor):
             return self._unknown("a result is used after its memory was written to")
@@ -198,20 +217,26 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return before or self._is_touched(tensor)
 
     def _is_touched(self, tensor: Tensor) -> bool:
-        return id(tensor) in self._results or _memory(tensor) in self._touched
+        known = self._results.get(id(tensor))
+        is_result = known is not None and known[2]() is tensor
+        return is_result or memory_of(tensor) in self._touched
 
     def _unknown(self, reason: str) -> int:
         self.calls.append(Call(reason, None))
         return len(self.calls)
 
     def _note(self, tensor: Tensor, number: int) -> None:
-        self._results[id(tensor)] = number, _place(tensor), tensor
-        self._touched.setdefault(_memory(tensor), []).append(id(tensor))
-        self._kept.append(tensor)
+        self._results[id(tensor)] = number, _place(tensor), ref(tensor)
+        self._touch(tensor).append(id(tensor))
+
+    def _touch(self, tensor: Tensor) -> list[int]:
+        memory = memory_of(tensor)
+        self._kept.setdefault(memory, weak_memory(tensor))
+        return self._touched.setdefault(memory, [])
 
     def _add(self, call: Call, output: Tensor) -> None:
         self._used.update(
-            _memory(item) for item in _flat((call.args, call.kwargs)) if isinstance(item, Tensor)
+            memory_of(item) for item in _flat((call.args, call.kwargs)) if isinstance(item, Tensor)
         )
         self.calls.append(replace(call, shape=tuple(output.shape), dtype=output.dtype))
         self._note(output, len(self.calls))
@@ -219,20 +244,21 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _add_in_place(self, call: Call, written: Sequence[Tensor], outputs: list[Any]) -> None:
         """The new value of a result that was written to, where one operation gives it."""
-        twin = _out_of_place(call.func)
+        twin = out_of_place(call.func)
         first = call.args[0] if call.args else None
         if twin is not None and isinstance(first, Ref) and outputs[0] is written[0]:
-            self._add(replace(call, name=_name(twin), func=twin), outputs[0])
+            self._add(replace(call, name=name_of(twin), func=twin), outputs[0])
 
     def _overwrite(self, tensor: Tensor, touched: bool) -> None:
-        memory = _memory(tensor)
+        memory = memory_of(tensor)
         if memory in self._used or (self._earlier is not None and memory in self._earlier._used):
             raise NotPiecewiseLinear("a constant of the network changes while it runs")
         for index in self._touched.get(memory, []):
-            self._results.pop(index, None)
+            known = self._results.get(index)
+            if known is not None and known[1][0] == memory:
+                del self._results[index]
         if touched:
-            self._kept.append(tensor)
-            self._touched.setdefault(memory, [])
+            self._touch(tensor)
 
     def _referred(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -281,7 +307,7 @@ class _NoWayOut(TorchFunctionMode):
 
     def _hold(self, value: Any) -> bool:
         with torch._C.DisableTorchFunction():
-            return any(self._recording.depends(tensor) for tensor in _tensors(value))
+            return any(self._recording.depends(tensor) for tensor in tensors_in(value))
 
 
 _OUT = {
@@ -294,7 +320,7 @@ _NUMBERS = {"__float__", "__int__", "__index__", "__bool__", "__complex__"}
 _OF_LISTS = {"tensor", "as_tensor", "asarray", "new_tensor", "new"}
 
 # These read a shape and no values, so that what they give is a constant.
-_BY_SHAPE = {
+BY_SHAPE = {
     f"aten.{name}"
     for name in ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 }
@@ -302,12 +328,13 @@ _BY_SHAPE = {
 _OTHER_NUMBER = "the network does something else for another number of images"
 
 
-def _name(func: Any) -> str:
+def name_of(func: Any) -> str:
+    """Name and overload of an operation, such as aten.add.Tensor."""
     overload = func._overloadname
     return str(func.overloadpacket) + ("" if overload == "default" else f".{overload}")
 
 
-def _out_of_place(func: Any) -> Any:
+def out_of_place(func: Any) -> Any:
     """The operation that gives as a result what this one writes into its first argument."""
     name = str(func.overloadpacket).removeprefix("aten.")
     if func.namespace != "aten" or not name.endswith("_"):
@@ -315,7 +342,7 @@ def _out_of_place(func: Any) -> Any:
     return getattr(getattr(torch.ops.aten, name[:-1], None), func._overloadname, None)
 
 
-def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
+def written_by(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
     """The arguments that an operation writes to."""
     if not hasattr(func, "_schema"):
         raise NotPiecewiseLinear(f"{func} is no operation that is known")
@@ -325,7 +352,7 @@ def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
         tensor
         for argument, value in both
         if argument.alias_info is not None and argument.alias_info.is_write
-        for tensor in _tensors(value)
+        for tensor in tensors_in(value)
     ]
 
 
@@ -342,13 +369,19 @@ def _decides(func: Any, outputs: list[Any], written: Sequence[Tensor]) -> bool:
 _KNOWN = {"aten", "prims"}
 
 
-def _memory(tensor: Tensor) -> int:
+def weak_memory(tensor: Tensor) -> StorageWeakRef:
+    """As long as there is this reference no other memory gets the number of the tensor's."""
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def memory_of(tensor: Tensor) -> int:
+    """A number for the memory that a tensor lies in."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def _place(tensor: Tensor) -> Any:
     where = tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
-    return _memory(tensor), where
+    return memory_of(tensor), where
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -361,7 +394,8 @@ def _flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors among arguments or results."""
     return [item for item in _flat(value) if isinstance(item, Tensor)]
 
 

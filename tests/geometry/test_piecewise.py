@@ -5,7 +5,9 @@ on a straight line, and they must be those of the network itself in float64.
 """
 
 import copy
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from geoexplorer.classifier import Classifier
 from geoexplorer.geometry.certificates import prove_segment
 from geoexplorer.geometry.piecewise import Program, program_of
+from geoexplorer.geometry.recording import recorded_calls
 
 SHAPE = (2, 6, 6)
 
@@ -33,6 +36,63 @@ class Apply(nn.Module):
 
     def forward(self, x):
         return self.function(self, x)
+
+
+class Watched(nn.Module):
+    """Doubles three times, and counts the results before that are still in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.alive = nn.Parameter(torch.ones(1, 4, 2)), []
+
+    def forward(self, x):
+        gone = []
+        for _ in range(3):
+            x = x.flatten(1).relu()
+            gone.append(weakref.ref(x))
+            x = x * 2
+        self.alive.append(sum(before() is not None for before in gone))
+        return x[:, :8] @ self.weight[0].repeat(2, 1)
+
+
+def test_writing_down_holds_no_results_that_the_network_does_not():
+    clf = Classifier(Watched().eval(), input_shape=SHAPE, device="cpu")
+    network = copy.deepcopy(clf.module).double()
+    network[1].alive.clear()
+    recorded_calls(clf, network)
+    assert network[1].alive == [0, 0]
+
+
+def test_nothing_that_an_operation_took_is_held():
+    module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)).eval()
+    program = program_of(Classifier(module, input_shape=SHAPE, device="cpu"))
+    images = torch.rand(2, *SHAPE, dtype=torch.float64)
+    gc.disable()
+    try:
+        program.nodes[0].kind.apply(images)
+        images = weakref.ref(images)
+        assert images() is None
+    finally:
+        gc.enable()
+
+
+def test_no_copy_is_made_of_a_network_with_an_unknown_operation(monkeypatch):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(72, 8), nn.GELU(), nn.Linear(8, 2)).eval()
+    clf = Classifier(module, input_shape=SHAPE, device="cpu")
+    monkeypatch.setattr("geoexplorer.geometry.piecewise.copy.deepcopy", None)
+    assert program_of(clf) == "aten.gelu is not piecewise linear, or not known to be"
+
+
+def test_an_unknown_operation_of_no_use_to_the_logits():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(72, 2)).eval()
+
+    def forward(self, x):
+        logits = self.parts[0](x)
+        logits.softmax(1), logits.clone().tanh_()
+        return logits
+
+    clf = Classifier(Apply(forward, module).eval(), input_shape=SHAPE, device="cpu")
+    assert isinstance(program_of(clf), Program)
 
 
 def on(function):
