@@ -96,10 +96,10 @@ def classifier(name: str, device: str) -> gx.Classifier:
     )
 
 
-def raw_speed(clf: gx.Classifier, repeats: int) -> Raw:
+def raw_speed(clf: gx.Classifier, repeats: int, largest: int = _LARGEST_BATCH) -> Raw:
     """Images a second forward, and forward and back, of the bare network."""
-    forwards, forward_batch = _best(clf, partial(_forward, clf), repeats)
-    gradients, gradient_batch = _best(clf, partial(_gradient, clf), repeats)
+    forwards, forward_batch = _best(clf, partial(_forward, clf), repeats, largest)
+    gradients, gradient_batch = _best(clf, partial(_gradient, clf), repeats, largest)
     return Raw(forwards, gradients, forward_batch, gradient_batch)
 
 
@@ -116,10 +116,12 @@ def _gradient(clf: gx.Classifier, images: Tensor) -> None:
         torch.autograd.grad(difference(logits, own, (own + 1) % clf.n_classes).sum(), leaf)
 
 
-def _best(clf: gx.Classifier, passes: Callable[[Tensor], None], repeats: int) -> tuple[float, int]:
+def _best(
+    clf: gx.Classifier, passes: Callable[[Tensor], None], repeats: int, largest: int
+) -> tuple[float, int]:
     """Highest speed over batch sizes, and the batch size; it stops where more gains nothing."""
     best, size_of_best, size = 0.0, 1, 1
-    while size <= _LARGEST_BATCH and size <= 8 * size_of_best:
+    while size <= largest and size <= 8 * size_of_best:
         try:
             speed = _speed(clf, passes, size, repeats)
         except torch.OutOfMemoryError:
