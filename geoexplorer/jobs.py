@@ -84,7 +84,7 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
     Raises
     ------
     ValueError
-        If the generator yields nothing.
+        If the generator yields no final result.
 
     Examples
     --------
@@ -92,14 +92,17 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
     >>> last(iter([Result(progress=Progress(0.5, "half")), Result()])).progress.complete
     True
     """
-    result: R | None = None
+    final: R | None = None
     line = _Line(sys.stderr) if show else None
     for result in steps:
         if line is not None:
             line.show(result.progress)
-    if result is None:
-        raise ValueError("steps yielded no result")
-    return result
+        if result.progress.complete:
+            final = result
+        del result  # which may be large, before the next one is made
+    if final is None:
+        raise ValueError("steps yielded no result that is final")
+    return final
 
 
 class _Line:

@@ -109,6 +109,7 @@ class Recorder:
                 finally:
                     self._pause()
                 yield result
+                del result  # which may be large, before the next one is made
 
         return watched()
 

@@ -1,6 +1,7 @@
 """The protocol for long work."""
 
 import threading
+import weakref
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from geoexplorer.classifier import Classifier
 from geoexplorer.jobs import Cancelled, Progress, TimeLeft, cancellable, check_cancelled, last
-from geoexplorer.results import Result
+from geoexplorer.results import Recorder, Result
 
 
 def test_last_gives_the_final_result(capsys):
@@ -18,8 +19,24 @@ def test_last_gives_the_final_result(capsys):
 
 
 def test_no_result_is_an_error():
-    with pytest.raises(ValueError, match="yielded no result"):
-        last([])
+    for steps in ([], [Result(progress=Progress(0.5, "half"))]):
+        with pytest.raises(ValueError, match="yielded no result that is final"):
+            last(steps)
+
+
+def test_no_result_is_kept_while_the_next_is_made():
+    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu")
+    before = []
+
+    def steps():
+        for fraction in (0.3, 0.6, 1.0):
+            assert not before or before[-1]() is None
+            result = Result(progress=Progress(fraction, "some"))
+            before.append(weakref.ref(result))
+            yield result
+            del result
+
+    assert last(Recorder(clf, "example").watch(steps())).progress.complete
 
 
 def test_time_left_follows_from_progress(monkeypatch):
