@@ -38,11 +38,14 @@ class CurvatureAlong:
         self._directions = directions  # (1 or n, m, d), on the CPU
         self._tangents = measurement.unknown(*directions.shape[1:])
 
-    @property
-    def tangents(self) -> Tensor:
-        """The unit tangents measured along, as images ``(n, m, C, H, W)``."""
+    def tangents(self, *, final: bool) -> Tensor:
+        """The unit tangents measured along, as images ``(n, m, C, H, W)``.
+
+        A copy of them as long as there are some to come.
+        """
         shape = (*self._tangents.shape[:2], *self._measurement.clf.input_shape)
-        return self._tangents.reshape(shape).clone()
+        tangents = self._tangents.reshape(shape)
+        return tangents if final else tangents.clone()
 
     def steps(self, step: float) -> Iterator[tuple[float, Tensor, Tensor]]:
         """The share done, the curvatures ``(n, m)`` with a step h, filled in, and their errors."""
@@ -128,15 +131,15 @@ def _require_tangents(boundary: BoundaryPoints, flat: Tensor) -> None:
             "directions must be finite and not zero, got one of norm "
             f"{float(lengths[~(lengths.isfinite() & (lengths > 0))][0]):g}"
         )
-    normals = boundary.normals.flatten(1).to(flat)[:, None]
-    along = (flat * normals).sum(2, keepdim=True) * normals
-    parallel = (flat - along).norm(dim=2) <= _PARALLEL * lengths
-    if bool(parallel.any()):
-        point, direction = (int(index) for index in parallel.nonzero()[0])
-        raise ValueError(
-            f"directions must not be parallel to the normal: direction {direction} is at point "
-            f"{point}, and has no part along the boundary"
-        )
+    for point, normal in enumerate(boundary.normals.flatten(1).to(flat)):
+        row = point % len(flat)
+        for direction, vector in enumerate(flat[row]):  # all at once would be copies of all
+            beside = vector - (vector * normal).sum() * normal
+            if bool(beside.norm() <= _PARALLEL * lengths[row, direction]):
+                raise ValueError(
+                    f"directions must not be parallel to the normal: direction {direction} is at "
+                    f"point {point}, and has no part along the boundary"
+                )
 
 
 def progress_along(fraction: float) -> Progress:

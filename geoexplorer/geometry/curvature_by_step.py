@@ -123,7 +123,7 @@ def curvature_by_step_steps(
                 yield CurvatureByStep(
                     values=known.clone(),
                     steps=lengths,
-                    directions=along.tangents,
+                    directions=along.tangents(final=fraction >= 1.0),
                     direction_names=names,
                     standard_errors=errors.clone(),
                     provenance=measurement.recorder.provenance(),

@@ -127,7 +127,7 @@ def normal_curvature_steps(
                 continue
             yield NormalCurvature(
                 values=values.clone(),
-                directions=along.tangents,
+                directions=along.tangents(final=fraction >= 1.0),
                 direction_names=names,
                 standard_errors=errors.clone(),
                 provenance=measurement.recorder.provenance(),

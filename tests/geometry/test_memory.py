@@ -35,6 +35,9 @@ CASES = {
     "smoothed": (64, "gx.mean_curvature(clf, b[:1], probes=6, method='smoothed')"),
     "curvature_density": (64, "gx.curvature_density(clf, b[:3], probes=4, order=6)"),
     "normal_curvature": (64, "gx.normal_curvature(clf, b[:2], x[:6] - 0.5)"),
+    "many directions": (64, "gx.normal_curvature(clf, b[:1], torch.rand(100, *x[0].shape) - 0.5)"),
+    "gradients": (16, "clf.forward_gradient(x.repeat(20, 1, 1, 1), difference, own, own + 1)"),
+    "jacobian": (64, "clf.forward_jacobian(x, torch.arange(40).expand(6, -1))"),
     "secant": (96, "gx.normal_curvature(clf, b[:2], x[:2] - 0.5, method='secant')"),
     "relative_curvature": (64, "gx.relative_curvature(clf, b[:3], x[:5] - 0.5, probes=20)"),
     "detect": (64, "gx.detect(clf, x[:3], probes=30, classes=10)"),
@@ -49,6 +52,7 @@ import ctypes, gc, json, sys
 import torch
 from torch import nn
 import geoexplorer as gx
+from geoexplorer.classifier import difference
 from geoexplorer.geometry import kinks
 from geoexplorer.geometry.noise import noise_sensitivity
 from geoexplorer.geometry.relative_curvature import relative_curvature
@@ -82,7 +86,8 @@ def run(size_of_image, cases):
             b = gx.nearest_boundary(clf, images, effort="deepfool")
             assert bool(b.converged.all())
         plane = gx.Plane.through(*images[:3])
-        given = {"gx": gx, "clf": clf, "x": images, "b": b, "plane": plane}
+        given = {"gx": gx, "clf": clf, "x": images, "b": b, "plane": plane, "torch": torch}
+        given |= {"difference": difference, "own": torch.zeros(120, dtype=torch.int64)}
         gc.collect(), LIBC.malloc_trim(0)
         before = size("VmRSS")
         with open("/proc/self/clear_refs", "w") as file:
@@ -120,6 +125,8 @@ def test_peak_is_below_the_limit_and_the_result(peaks, case):
     memory, _ = CASES[case]
     image = 3 * 224 * 224 * 4 / MB
     result = {"nearest_boundary": 16, "deepfool": 16, "normal_curvature": 12, "secant": 4}
+    # What is given too, but for the jacobian.
+    result |= {"many directions": 204, "gradients": 240, "jacobian": 240}
     assert peaks[case] < memory + image * result.get(case, 4)
 
 
