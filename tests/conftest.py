@@ -43,7 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The tests of a file run in one process, one after the other, and share what they make.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path)))
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
     items.sort(key=_place)
