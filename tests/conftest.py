@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The page tests leave an event loop running in this thread until the session ends, in which
     nobody else can start one, so whoever needs a Chromium of his own (kaleido) comes before them.
-    The tests of a file run in one process, one after the other, and share what they make.
+    The tests of a file run in one process, one after the other, and share what they make: loadfile
+    in setup.cfg. Marks of groups do not: pytest-xdist 3.8 names them in ids that pytest 9.2 keeps.
     """
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
