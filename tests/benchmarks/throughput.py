@@ -5,6 +5,8 @@ forward, and forward and back, at the batch size that is best for it. Then it ru
 and divides the seconds that its passes would take at that speed by the seconds that it took:
 100 % is a function that does nothing but passes, each at its best batch size. It runs with torch
 and numpy alone, on any device. With one thread on a CPU its seconds are those of the processor.
+``--profile boundary`` prints, under the row of each network, the functions of that column in which
+the time is spent, by their own time: those of torch too. The profiler slows down what is in Python.
 
 Networks are bundled ones, or torchvision's with random weights (``resnet18@32`` for 32 x 32
 images, ``resnet50``, ``vit_b_16`` for their own size).
@@ -13,6 +15,8 @@ images, ``resnet50``, ``vit_b_16`` for their own size).
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
 import statistics
 import time
 from collections.abc import Callable
@@ -29,6 +33,7 @@ from geoexplorer.geometry.directions import random_tangent
 _LARGEST_BATCH = 4096
 _LEAST_SECONDS = 0.2  # of one measurement of raw speed
 _REPEATS = 3
+_PROFILED = 25  # functions that a profile shows
 _BUNDLED = ("digits-cnn", "shapes-lenet", "shapes-nin", "shapes-resnet")
 
 
@@ -55,6 +60,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20, help="points, pairs and scored images")
     parser.add_argument("--repeats", type=int, default=_REPEATS)
     parser.add_argument("--only", nargs="*", default=[], help="of the columns")
+    parser.add_argument("--profile", choices=FUNCTIONS, help="show where this column's time goes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     place = (
@@ -79,6 +85,8 @@ def main() -> None:
             shares = _shares(clf, images, FUNCTIONS[column], raw, arguments.repeats)
             print(f"{statistics.median(shares):12.0%}", end="", flush=True)
         print()
+        if arguments.profile is not None:
+            _print_profile(clf, partial(FUNCTIONS[arguments.profile], clf, images))
 
 
 def classifier(name: str, device: str) -> gx.Classifier:
@@ -233,6 +241,15 @@ def _shares(
         seconds = _now(clf) - start
         shares.append(raw.seconds(clf.cost - before) / seconds)
     return shares
+
+
+def _print_profile(clf: gx.Classifier, function: Callable[[], None]) -> None:
+    """Where the time of a call is spent; on a GPU, where the processor waits for it."""
+    function()  # so that nothing is done for the first time
+    on_gpu = clf.device.type == "cuda"  # which _now would wait for at every call
+    profiler = cProfile.Profile(time.perf_counter if on_gpu else partial(_now, clf))
+    profiler.runcall(function)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(_PROFILED)
 
 
 if __name__ == "__main__":
