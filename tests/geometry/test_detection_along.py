@@ -15,6 +15,7 @@ from tests.steps import assert_cancellable, assert_round_trip, assert_steps
 @pytest.fixture(scope="module")
 def point():
     clf = classifier(smooth_network())
+    gx.detect(clf, random_images(1), 1)  # whether there are kinks is found out once, at a cost
     return clf, gx.nearest_boundary(clf, random_images(1), effort="accurate")
 
 

@@ -161,6 +161,7 @@ def test_a_ball_betrays_every_image():
 @pytest.fixture(scope="module")
 def points():
     clf = classifier(smooth_network())
+    gx.detect(clf, random_images(1), 1)  # whether there are kinks is found out once, at a cost
     return clf, gx.nearest_boundary(clf, random_images(30), effort="accurate")
 
 
