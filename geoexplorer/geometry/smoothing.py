@@ -29,6 +29,7 @@ _FOR_FEW = 256  # pairs for one direction, which has no others to share its prob
 _TOGETHER = 64  # directions that share their probes
 # Probes in a half at least: in few dimensions one rotation is not enough.
 _LEAST_PROBES = 1024
+_PROBES_TOGETHER = 512  # of several rotations, at all points: small batches are slow
 _HAAR = 1024  # dimensions up to which a rotation is drawn from the Haar measure itself
 _ROUNDS = 3  # of sign flips and cosine transforms, beyond
 
@@ -110,8 +111,7 @@ class SmoothedHessians(Hessians):
             w = w - combined(inner(w, basis), basis)
             change = torch.zeros_like(along)
             for sign in (1.0, -1.0):
-                offsets = self.sigma * (along + sign * w)
-                change += self.sets.gradients(offsets) - self.sets.gradients(-offsets)
+                change += self.sets.changes(self.sigma * (along + sign * w))
             yield g, change
 
     @property
@@ -157,17 +157,25 @@ def smoothed_halves_steps(
     sums = [sets.points.new_zeros(n, d, d) for _ in range(2)]
     gradients = torch.zeros_like(sets.points)
     generator = torch.Generator().manual_seed(seed)
-    rounds = 2 * rotations
-    for index in range(rounds):
-        rotation = _rotation(d, generator, sets.points.dtype).to(sets.points)
-        for part in slices(d, max(1, sets.directions_at_once // n)):
-            probes = radii[index // 2] / math.sqrt(d) * rotation[part]
-            offsets = (step * probes).expand(n, -1, -1)
+    lengths = [radius for radius in radii for _ in range(2)]  # one half, the other half
+    rounds = len(lengths)
+    at_once = max(1, sets.directions_at_once // n)
+    together = max(1, min(_PROBES_TOGETHER // n, at_once) // d)  # whole rotations
+    for first in range(0, rounds, together):
+        drawn = [
+            _rotation(d, generator, sets.points.dtype).to(sets.points).mul_(radius / math.sqrt(d))
+            for radius in lengths[first : first + together]
+        ]
+        group = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+        for part in slices(len(group), at_once):
+            offsets = (step * group[part]).expand(n, -1, -1)
             ahead, behind = sets.gradients(offsets), sets.gradients(-offsets)
             gradients += (ahead + behind).sum(1) / (2 * d * rounds)
             changes = (ahead - behind) / (2 * step * rotations)
-            sums[index % 2] += combined(changes.transpose(1, 2), probes.expand(n, -1, -1))
-            yield (index + part.stop / d) / rounds, Halves(sums[0], sums[1], gradients)
+            pieces = zip(torch.split(changes, d, dim=1), torch.split(group[part], d), strict=True)
+            for index, (change, probes) in enumerate(pieces, start=first):
+                sums[index % 2] += combined(change.transpose(1, 2), probes.expand(n, -1, -1))
+            yield (first + part.stop / d) / rounds, Halves(sums[0], sums[1], gradients)
 
 
 def _radii(count: int, d: int) -> list[float]:
