@@ -125,8 +125,8 @@ def cross_section(
         :mod:`geoexplorer.geometry.mixed`). Classes and boundaries are those of full precision as
         far as such a bound can tell; the margins of settled pixels have about two digits. The copy
         takes half as much memory as the network again. Meant for CPUs with units for bfloat16
-        (AMX, AVX512-BF16), where half of the time or more can be saved, and for GPUs; other CPUs
-        may need longer.
+        (AMX, AVX512-BF16), where it saves a third to two thirds of the time, and for GPUs; other
+        CPUs may need longer.
 
     Returns
     -------
