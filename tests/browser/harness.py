@@ -207,3 +207,14 @@ def watch(context: BrowserContext, page: Page) -> list[str]:
 def _is_local(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in ("data", "blob", "about") or parts.hostname in ("127.0.0.1", "localhost")
+
+
+def expect_paper(panel: Any, colour: str) -> None:
+    """Wait until the first figure that a panel shows has a paper of this colour, ``rgb(...)``.
+
+    The page draws some time after the kernel has told it what.
+    """
+    from playwright.sync_api import expect
+
+    drawn = panel.locator(".js-plotly-plot:visible .main-svg").first
+    expect(drawn).to_have_css("background-color", colour, timeout=1000 * PATIENCE)

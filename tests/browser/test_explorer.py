@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import Notebook
+from tests.browser.harness import Notebook, expect_paper
 
 EXPLORE = "import geoexplorer as gx\nexplorer = gx.explore()\nexplorer"
 SLOW = """
@@ -296,8 +296,8 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
     assert sizes[".gx-panel"][2] <= 640
     assert notebook.value("explorer.theme()") == theme
     paper = notebook.value("explorer.panel.plot.layout.template.layout.paper_bgcolor")
-    drawn = page.locator(".gx-plot .main-svg").first.evaluate("it => it.style.background")
-    assert drawn == "rgb({}, {}, {})".format(*(int(paper[i : i + 2], 16) for i in (1, 3, 5)))
+    red, green, blue = (int(paper[i : i + 2], 16) for i in (1, 3, 5))
+    expect_paper(page.locator(".gx-plot"), f"rgb({red}, {green}, {blue})")
 
 
 def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):
