@@ -143,7 +143,8 @@ def _in_float64(network: nn.Module) -> nn.Module:
 def _offsets(levels: _Levels, normals: Tensor, tangents: Tensor, step: float) -> Tensor:
     """t ``(n, m, 2)`` at which F(z ± h v + t n) = F(z), within the first bracket that holds one."""
     n, m, d = tangents.shape
-    vectors, sides = tangents.reshape(n * m, d), levels.here.new_tensor([step, -step])
+    vectors = tangents.reshape(n * m, d)
+    sides = torch.tensor([step, -step], dtype=torch.float64).to(levels.here)
 
     def above(rows: Tensor, t: Tensor) -> Tensor:
         points = rows // (2 * m)
