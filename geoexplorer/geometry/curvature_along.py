@@ -23,6 +23,7 @@ __all__ = ["CurvatureAlong", "Directions", "directions_at", "progress_along"]
 
 # A direction whose tangent part is a smaller share of it than this has none.
 _PARALLEL = 1e-4
+_NUMBERS_AT_ONCE = 2**18  # in directions that are compared with the normal together
 _DIRECTIONS_TOGETHER = 32
 _LEAST_TOGETHER = 8  # a secant looks along as many others, for the rounding of the logits
 
@@ -131,11 +132,15 @@ def _require_tangents(boundary: BoundaryPoints, flat: Tensor) -> None:
             "directions must be finite and not zero, got one of norm "
             f"{float(lengths[~(lengths.isfinite() & (lengths > 0))][0]):g}"
         )
+    at_once = max(1, _NUMBERS_AT_ONCE // flat.shape[2])
     for point, normal in enumerate(boundary.normals.flatten(1).to(flat)):
         row = point % len(flat)
-        for direction, vector in enumerate(flat[row]):  # all at once would be copies of all
-            beside = vector - (vector * normal).sum() * normal
-            if bool(beside.norm() <= _PARALLEL * lengths[row, direction]):
+        for part in slices(flat.shape[1], at_once):  # all at once would be copies of all
+            vectors = flat[row, part]
+            beside = vectors - (vectors * normal).sum(1, keepdim=True) * normal
+            parallel = beside.norm(dim=1) <= _PARALLEL * lengths[row, part]
+            if bool(parallel.any()):
+                direction = part.start + int(parallel.nonzero()[0])
                 raise ValueError(
                     f"directions must not be parallel to the normal: direction {direction} is at "
                     f"point {point}, and has no part along the boundary"
