@@ -12,16 +12,15 @@ that no longer reach it follow.
 from __future__ import annotations
 
 import copy
-import threading
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from geoexplorer.classifier import Classifier
-from geoexplorer.geometry.refinement import Refinement
+from geoexplorer.geometry.network_copies import made_once
+from geoexplorer.geometry.refinement import Refinement, two_highest
 
 __all__ = ["Mixed", "require_bfloat16", "rough_forward"]
 
@@ -59,9 +58,8 @@ class Mixed:
         self.bound = 0.0
         pixels = refinement.evaluated.nonzero()
         pixels = pixels[:: -(-len(pixels) // _COMPARED)]
-        highest = sampler.rough_logits(pixels).topk(2, dim=1)
-        margins = highest.values[:, 0] - highest.values[:, 1]
-        self._compare(pixels, highest.indices[:, 0], margins)
+        labels, _, margins = two_highest(sampler.rough_logits(pixels))
+        self._compare(pixels, labels, margins)
 
     def settle(self, pixels: Tensor) -> None:
         """Evaluate pixels ``(n, 2)``; their classes are final after :meth:`finish`."""
@@ -148,19 +146,12 @@ def require_bfloat16(clf: Classifier, images: Tensor) -> None:
         ) from error
 
 
-# Copies live as long as the networks that they were made of.
-_copies: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
-_lock = threading.Lock()
-
-
+@made_once
 def _in_bfloat16(network: nn.Module) -> nn.Module:
     """A copy that normalises in full precision, and goes on in bfloat16, channels last."""
-    with _lock:
-        if network not in _copies:
-            normalisation, module = copy.deepcopy(network).children()
-            module = module.to(torch.bfloat16).to(memory_format=torch.channels_last)
-            _copies[network] = nn.Sequential(normalisation, _Shorten(), module).eval()
-        return _copies[network]
+    normalisation, module = copy.deepcopy(network).children()
+    module = module.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    return nn.Sequential(normalisation, _Shorten(), module).eval()
 
 
 class _Shorten(nn.Module):

@@ -276,7 +276,7 @@ class _Search:
     @classmethod
     def started(cls, rays: Rays, offsets: Tensor) -> _Search:
         n, d = offsets.shape
-        thirds = 0 if _any_class(rays) else _LINEARISATIONS_OF_THIRDS
+        thirds = 0 if rays.to_any_class else _LINEARISATIONS_OF_THIRDS
         m = _LINEARISATIONS + thirds
         return cls(
             rays=rays,
@@ -378,11 +378,7 @@ def _repeated(rays: Rays, times: int) -> Rays:
 
 def _third_in_the_way(rays: Rays) -> bool:
     """Whether a third class may hide the boundary that is looked for."""
-    return rays.clf.n_classes > 2 and not _any_class(rays)
-
-
-def _any_class(rays: Rays) -> bool:
-    return rays.to_any_class
+    return rays.clf.n_classes > 2 and not rays.to_any_class
 
 
 def _is_found(offsets: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from torch.nn.functional import max_pool2d
 from geoexplorer.geometry.interpolation import coarse_nodes, kriging_weights, polynomial_weights
 from geoexplorer.jobs import check_cancelled
 
-__all__ = ["Refinement"]
+__all__ = ["Refinement", "two_highest"]
 
 _INTERVALS = 24  # of the coarse grid, along the longer side
 _LENGTH = 1.5  # of the correlation, in coarse intervals: beyond, the polynomials serve
@@ -139,7 +139,7 @@ class Refinement:
     def settle(self, pixels: Tensor, logits: Tensor) -> None:
         """Take the logits of pixels and draw no conclusion for others."""
         y, x = pixels.T
-        labels, seconds, margins = _two_highest(logits.detach().cpu())
+        labels, seconds, margins = two_highest(logits.detach().cpu())
         self._labels[y, x], self._seconds[y, x] = labels, seconds
         self._margins[y, x] = margins.float()
         self._doubt[y, x] = 0.0
@@ -169,7 +169,7 @@ class Refinement:
             up = up.reshape(-1, *self._coarse.shape[1:]).transpose(0, 1)  # (mx, rows, L)
             logits = self._weights[1] @ up.flatten(1)
             labels, seconds, margins = (
-                found.T for found in _two_highest(logits.reshape(width, *up.shape[1:]))
+                found.T for found in two_highest(logits.reshape(width, *up.shape[1:]))
             )
             self._labels[part], self._seconds[part], self._margins[part] = labels, seconds, margins
             self._doubt[part] = _chance_of_error(margins, _HALVED * scale[part])
@@ -234,7 +234,7 @@ class Refinement:
             weights, unknown = kriging_weights(places[near], y, x, self._length)
             scale = (errors[near].sum(dim=1) + _PRIOR * mean) / (known[near].sum(dim=1) + _PRIOR)
             logits = self._polynomials_in(tiles) + weights @ self._misses[near]
-            labels, seconds, margins = _two_highest(logits)
+            labels, seconds, margins = two_highest(logits)
             y, x = y[:, None].expand(-1, _TILE, -1).flatten(1), x.repeat_interleave(_TILE, dim=1)
             free = ~self._evaluated[y, x] & (y < self._shape[0]) & (x < self._shape[1])
             y, x = y[free], x[free]
@@ -288,7 +288,7 @@ def _from_centres(tiles: Tensor, places: Tensor) -> Tensor:
     return torch.cdist(tiles * _TILE + (_TILE - 1) / 2, places)
 
 
-def _two_highest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def two_highest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Highest and second highest class along the last axis, and their difference."""
     highest, first = logits.max(dim=-1)
     others = logits.scatter(-1, first[..., None], -torch.inf)

@@ -12,12 +12,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from geoexplorer.classifier import difference
+from geoexplorer.geometry.network_copies import made_once
 from geoexplorer.geometry.operators import LevelSets
 
 __all__ = ["secant_curvatures"]
@@ -131,13 +131,9 @@ class _Levels:
         return logits
 
 
-_copies: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
-
-
+@made_once
 def _in_float64(network: nn.Module) -> nn.Module:
-    if network not in _copies:
-        _copies[network] = copy.deepcopy(network).double()
-    return _copies[network]
+    return copy.deepcopy(network).double()
 
 
 def _offsets(levels: _Levels, normals: Tensor, tangents: Tensor, step: float) -> Tensor:

@@ -399,10 +399,12 @@ def _steps(
         for band, pixels in enumerate(rest.tensor_split(_BANDS), start=1):
             if not only_the_last:
                 yield result(Progress(share * band, f"evaluating every pixel, {band} of {_BANDS}"))
-            if len(pixels) and mixed is not None:
-                mixed.settle(pixels)
-            elif len(pixels):
+            if len(pixels) == 0:
+                continue
+            if mixed is None:
                 refinement.settle(pixels, sampler.logits(pixels))
+            else:
+                mixed.settle(pixels)
         if mixed is not None:
             mixed.finish()
     yield result(Progress())
