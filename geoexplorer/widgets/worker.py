@@ -55,26 +55,29 @@ class Outcome(Enum):
 class _Stop(threading.Event):
     """An event that lets urgent work in whenever somebody asks whether it is set."""
 
-    def __init__(self, let_in: Callable[[], None]) -> None:
+    def __init__(self, let_in: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self._let_in = let_in
-        self._deadline = math.inf  # on the monotonic clock
+        self._patience_ends = -math.inf  # on the monotonic clock
+        self._replaced = False
 
-    def set_by(self, deadline: float) -> None:
-        """Be set from then on, or sooner if something has been shown."""
-        self._deadline = min(self._deadline, deadline)
+    def be_patient(self) -> None:
+        """The work begins: it may show something before newer work stops it."""
+        self._patience_ends = time.monotonic() + _PATIENCE_SECONDS
 
     def shown(self) -> None:
         """Something has been shown: there is nothing to wait for any more."""
-        if self._deadline < math.inf:
-            self.set()
+        self._patience_ends = -math.inf
+
+    def replace(self) -> None:
+        """There is newer work: be set as soon as patience ends."""
+        self._replaced = True
 
     def is_set(self) -> bool:
+        if self._replaced and time.monotonic() >= self._patience_ends:
+            self.set()
         if not super().is_set():
-            if time.monotonic() >= self._deadline:
-                self.set()
-            else:
-                self._let_in()
+            self._let_in()
         return super().is_set()
 
 
@@ -87,10 +90,8 @@ class Task:
     urgency: Urgency
     due: float  # on the monotonic clock
     order: int
-    stop: threading.Event = field(repr=False)
+    stop: _Stop = field(repr=False)
     again: bool = False  # interrupted by something more urgent
-    started: float = -math.inf  # on the monotonic clock
-    has_shown: bool = False
 
 
 class Worker:
@@ -167,12 +168,12 @@ class Worker:
                 return
             self._orders += 1
             due = time.monotonic() + (0.0 if self.synchronous else delay)
-            stop = _Stop(self._let_in) if urgency > Urgency.POINTER else threading.Event()
+            stop = _Stop(self._let_in) if urgency > Urgency.POINTER else _Stop()
             task = Task(slot, work, urgency, due, self._orders, stop)
             self._waiting[slot] = task
             for running in self._running:
                 if running.slot == slot:
-                    self._replace(running)
+                    running.stop.replace()
                 elif running.urgency > urgency > Urgency.POINTER:
                     running.again = True
                     running.stop.set()
@@ -193,9 +194,7 @@ class Worker:
         """
         with self._changed:
             for task in self._running:
-                task.has_shown = True
-                if isinstance(task.stop, _Stop):
-                    task.stop.shown()
+                task.stop.shown()
 
     def cancel(self, *slots: str) -> bool:
         """Stop what runs or waits in these slots, or in all; whether there was anything."""
@@ -233,13 +232,6 @@ class Worker:
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
-
-    def _replace(self, running: Task) -> None:
-        patient = not self.synchronous and not running.has_shown
-        if patient and isinstance(running.stop, _Stop):
-            running.stop.set_by(running.started + _PATIENCE_SECONDS)
-        else:
-            running.stop.set()
 
     def _run_all(self) -> None:
         try:
@@ -293,7 +285,8 @@ class Worker:
 
     def _run(self, task: Task) -> None:
         outcome = Outcome.FAILED
-        task.started = time.monotonic()
+        if task.urgency > Urgency.POINTER and not self.synchronous:
+            task.stop.be_patient()
         try:
             self._started(task)
             outcome = self._perform(task)
@@ -312,7 +305,7 @@ class Worker:
             self._running.remove(task)
             if task.again and outcome is Outcome.STOPPED and task.slot not in self._waiting:
                 stop = _Stop(self._let_in)
-                self._waiting[task.slot] = replace(task, stop=stop, again=False, has_shown=False)
+                self._waiting[task.slot] = replace(task, stop=stop, again=False)
             self._changed.notify_all()
 
     def _perform(self, task: Task) -> Outcome:
