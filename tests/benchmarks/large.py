@@ -20,7 +20,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.directions import random_tangent
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Result
-from tests.benchmarks.throughput import Raw, raw_speed
+from tests.benchmarks.throughput import Raw, images_of, now, raw_speed
 
 _MIB = 2**20
 _NETWORKS = ("resnet50", "vit_b_16")
@@ -236,30 +235,24 @@ def _alone(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.one == "raw":
         raw = raw_speed(clf, 1, largest=_LARGEST_BATCH)
         return {"raw": asdict(raw), "peak": loaded, "before": before}
-    noise = torch.rand(4, *clf.input_shape, generator=torch.Generator().manual_seed(1))
-    given = Given(clf, torch.nn.functional.avg_pool2d(noise, 3, 1, 1), arguments.points)
+    given = Given(clf, images_of(clf, network, 4), arguments.points)
     if os.access("/proc/self/clear_refs", os.W_OK):
         Path("/proc/self/clear_refs").write_text("5")  # sets the highest size back
-    cost, start = clf.cost, _now()
+    cost, start = clf.cost, now(clf)
     progress, said, silent = Progress(0.0), start, 0.0
     for result in FUNCTIONS[arguments.one](given):
         progress = getattr(result, "progress", progress)
-        silent, said = max(silent, _now() - said), _now()
+        silent, said = max(silent, now(clf) - said), now(clf)
         if said - start > arguments.seconds and arguments.one != next(iter(FUNCTIONS)):
             break  # but for the first one, whose points the others need
     return {
-        "seconds": _now() - start,
+        "seconds": now(clf) - start,
         "fraction": progress.fraction,
         "cost": asdict(clf.cost - cost),
         "peak": max(loaded, _peak()),
         "above": (_size("VmHWM") or _peak()) - before,
         "silent": silent,
     }
-
-
-def _now() -> float:
-    # What else runs on the machine does not count; of several threads only the clock tells.
-    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def _peak() -> float:

@@ -80,7 +80,7 @@ def main() -> None:
             f"{raw.gradients:8,.0f} at {raw.gradient_batch:<4}",
             end="", flush=True,
         )  # fmt: skip
-        images = _images(clf, name, arguments.images)
+        images = images_of(clf, name, arguments.images)
         for column in columns:
             shares = _shares(clf, images, FUNCTIONS[column], raw, arguments.repeats)
             print(f"{statistics.median(shares):12.0%}", end="", flush=True)
@@ -148,15 +148,16 @@ def _speed(clf: gx.Classifier, passes: Callable[[Tensor], None], size: int, repe
         speeds = []
         for _ in range(repeats):
             done = 0
-            start = _now(clf)
-            while (elapsed := _now(clf) - start) < _LEAST_SECONDS:
+            start = now(clf)
+            while (elapsed := now(clf) - start) < _LEAST_SECONDS:
                 passes(images)
                 done += size
             speeds.append(done / elapsed)
     return statistics.median(speeds)
 
 
-def _now(clf: gx.Classifier) -> float:
+def now(clf: gx.Classifier) -> float:
+    """Seconds on the clock that counts."""
     if clf.device.type == "cuda":
         torch.cuda.synchronize(clf.device)
         return time.perf_counter()
@@ -164,7 +165,8 @@ def _now(clf: gx.Classifier) -> float:
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def _images(clf: gx.Classifier, name: str, count: int) -> Tensor:
+def images_of(clf: gx.Classifier, name: str, count: int) -> Tensor:
+    """The test images of a bundled network, or blurred noise."""
     data = name.split("-")[0]
     if data in ("digits", "shapes"):
         return gx.load_images(data, split="test").images[:count]
@@ -236,9 +238,9 @@ def _shares(
     function(clf, images)  # so that nothing is done for the first time
     shares = []
     for _ in range(repeats):
-        before, start = clf.cost, _now(clf)
+        before, start = clf.cost, now(clf)
         function(clf, images)
-        seconds = _now(clf) - start
+        seconds = now(clf) - start
         shares.append(raw.seconds(clf.cost - before) / seconds)
     return shares
 
@@ -246,8 +248,8 @@ def _shares(
 def _print_profile(clf: gx.Classifier, function: Callable[[], None]) -> None:
     """Where the time of a call is spent; on a GPU, where the processor waits for it."""
     function()  # so that nothing is done for the first time
-    on_gpu = clf.device.type == "cuda"  # which _now would wait for at every call
-    profiler = cProfile.Profile(time.perf_counter if on_gpu else partial(_now, clf))
+    on_gpu = clf.device.type == "cuda"  # which now() would wait for at every call
+    profiler = cProfile.Profile(time.perf_counter if on_gpu else partial(now, clf))
     profiler.runcall(function)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(_PROFILED)
 
