@@ -209,6 +209,10 @@ def _is_local(url: str) -> bool:
     return parts.scheme in ("data", "blob", "about") or parts.hostname in ("127.0.0.1", "localhost")
 
 
+PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 17, 17)"}
+"""The colour of a figure's paper in each theme."""
+
+
 def expect_paper(panel: Any, colour: str) -> None:
     """Wait until the first figure that a panel shows has a paper of this colour, ``rgb(...)``.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import Notebook, expect_paper
+from tests.browser.harness import PAPER, Notebook, expect_paper
 from tests.browser.test_explorer import MAP, SLOW, open_explorer, settle
 
 EXPLORE = "import geoexplorer as gx\nexplorer = gx.explore()\nexplorer"
@@ -183,6 +183,5 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
             assert needed <= room, f"{name} needs {needed} pixels and has {room} in {view}"
         height = page.locator(PANEL).evaluate("it => it.clientHeight")
         assert height <= 640, f"{view} is {height} pixels high"
-        paper = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 17, 17)"}[theme]
-        expect_paper(page.locator(PANEL), paper)
+        expect_paper(page.locator(PANEL), PAPER[theme])
     assert page.locator(f"{PANEL} {MAP.removeprefix('.gx-plot ')}").count() >= 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import Notebook, expect_paper
+from tests.browser.harness import PAPER, Notebook, expect_paper
 from tests.browser.test_curvature import EXPLORE, LENET
 from tests.browser.test_explorer import SLOW, open_explorer, settle
 
@@ -164,5 +164,4 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
                 assert needed <= room, f"{name} needs {needed} and has {room} pixels in {view}"
             height = page.locator(PANEL).evaluate("it => it.clientHeight")
             assert height <= 640, f"{view} to {end} is {height} pixels high"
-        paper = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 17, 17)"}[theme]
-        expect_paper(page.locator(PANEL), paper)
+        expect_paper(page.locator(PANEL), PAPER[theme])
