@@ -3,8 +3,10 @@
 ``python -m tests.benchmarks`` first measures how many images a second the bare network takes
 forward, and forward and back, at the batch size that is best for it. Then it runs each function
 and divides the seconds that its passes would take at that speed by the seconds that it took:
-100 % is a function that does nothing but passes, each at its best batch size. It runs with torch
-and numpy alone, on any device. With one thread on a CPU its seconds are those of the processor.
+100 % is a function that does nothing but passes, each at its best batch size. A shared machine is
+not always equally fast, so that the speed is measured again before and after every run. It runs
+with torch and numpy alone, on any device. With one thread on a CPU its seconds are those of the
+processor.
 ``--profile boundary`` prints, under the row of each network, the functions of that column in which
 the time is spent, by their own time: those of torch too. The profiler slows down what is in Python.
 
@@ -20,7 +22,7 @@ import pstats
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -228,6 +230,15 @@ FUNCTIONS: dict[str, Callable[[gx.Classifier, Tensor], None]] = {
 }
 
 
+def _as_fast_as_now(clf: gx.Classifier, raw: Raw) -> Raw:
+    """The same batch sizes at the speed of this moment."""
+    return replace(
+        raw,
+        forwards=_speed(clf, partial(_forward, clf), raw.forward_batch, 1),
+        gradients=_speed(clf, partial(_gradient, clf), raw.gradient_batch, 1),
+    )
+
+
 def _shares(
     clf: gx.Classifier,
     images: Tensor,
@@ -235,13 +246,16 @@ def _shares(
     raw: Raw,
     repeats: int,
 ) -> list[float]:
+    """One a repeat, against the mean of the speeds just before and just after it."""
     function(clf, images)  # so that nothing is done for the first time
     shares = []
+    speed = _as_fast_as_now(clf, raw)
     for _ in range(repeats):
         before, start = clf.cost, now(clf)
         function(clf, images)
-        seconds = now(clf) - start
-        shares.append(raw.seconds(clf.cost - before) / seconds)
+        seconds, passes = now(clf) - start, clf.cost - before
+        earlier, speed = speed, _as_fast_as_now(clf, raw)
+        shares.append((earlier.seconds(passes) + speed.seconds(passes)) / (2 * seconds))
     return shares
 
 
