@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from geoexplorer.arguments import require_flag, require_image_shape
-from geoexplorer.jobs import check_cancelled
+from geoexplorer.jobs import check_cancelled, tell_passed
 
 __all__ = ["Classifier", "Cost", "FullPrecision", "difference"]
 
@@ -523,6 +523,7 @@ class Classifier:
                     if size == 1:  # of which there is no half
                         raise
                     continue
+                tell_passed(len(chunk))
                 start += size
         return columns.complete()
 

@@ -8,7 +8,8 @@ the generator when the user has chosen something else.
 
 Between two yields the network is evaluated in chunks, and before every chunk
 :func:`check_cancelled` is called, so that work stops within one chunk of a request even
-where a single step is long.
+where a single step is long. After every chunk :func:`tell_passed` says how many images it had,
+which :func:`hearing_passes` hears: a sign of life, and a measure of how far a long step is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,23 @@ import contextvars
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TextIO, TypeVar
 
-__all__ = ["Cancelled", "News", "Progress", "TimeLeft", "cancellable", "check_cancelled", "last"]
+__all__ = [
+    "Cancelled",
+    "News",
+    "Progress",
+    "TimeLeft",
+    "Words",
+    "cancellable",
+    "check_cancelled",
+    "hearing_passes",
+    "last",
+    "tell_passed",
+]
 
 _WIDTH = 78
 _TERMINAL_SECONDS = 0.1
@@ -94,12 +106,13 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
     """
     final: R | None = None
     line = _Line(sys.stderr) if show else None
-    for result in steps:
-        if line is not None:
-            line.show(result.progress)
-        if result.progress.complete:
-            final = result
-        del result  # which may be large, before the next one is made
+    with hearing_passes(None if line is None else line.passed):
+        for result in steps:
+            if line is not None:
+                line.show(result.progress)
+            if result.progress.complete:
+                final = result
+            del result  # which may be large, before the next one is made
     if final is None:
         raise ValueError("steps yielded no result that is final")
     return final
@@ -111,21 +124,61 @@ class _Line:
     def __init__(self, file: TextIO) -> None:
         self._file, self._clock = file, TimeLeft()
         self._terminal = file.isatty()
-        self._due = 0.0
+        self._words = Words(_TERMINAL_SECONDS if self._terminal else _FILE_SECONDS)
 
     def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now < self._due and not progress.complete:
+        text = self._words.news(self._clock.describe(progress), now=progress.complete)
+        self._write(text, complete=progress.complete)
+
+    def passed(self, images: int) -> None:
+        self._write(self._words.passed(images))
+
+    def _write(self, text: str | None, *, complete: bool = False) -> None:
+        if text is None:
             return
-        self._due = now + (_TERMINAL_SECONDS if self._terminal else _FILE_SECONDS)
-        text = self._clock.describe(progress)
-        start, end = ("\r", "\n" if progress.complete else "") if self._terminal else ("", "\n")
-        print(
-            f"{start}{text:<{_WIDTH if self._terminal else 0}}",
-            end=end,
-            file=self._file,
-            flush=True,
-        )
+        start, width = ("\r", _WIDTH) if self._terminal else ("", 0)
+        end = "\n" if complete or not self._terminal else ""
+        print(f"{start}{text:<{width}}", end=end, file=self._file, flush=True)
+
+
+class Words:
+    """What to say of work in progress, and when: news, or how many passes there were since.
+
+    Parameters
+    ----------
+    seconds
+        Least time between two of them.
+
+    Examples
+    --------
+    >>> words = Words(seconds=0.0)
+    >>> words.news("curvature, 1 of 2 points, 40 s left")
+    'curvature, 1 of 2 points, 40 s left'
+    >>> words.passed(512)
+    'curvature, 1 of 2 points, 40 s left (512 network passes since)'
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due = 0.0
+        self._news, self._passed = "starting", 0
+
+    def news(self, text: str, *, now: bool = False) -> str | None:
+        """The text, or None while it is too early, unless it is to be said now."""
+        self._news, self._passed = text, 0
+        return self._unless_early(text, now)
+
+    def passed(self, images: int) -> str | None:
+        """The last news and the passes since, these ones included; None while it is too early."""
+        self._passed += images
+        return self._unless_early(f"{self._news} ({self._passed:,} network passes since)")
+
+    def _unless_early(self, text: str, now: bool = False) -> str | None:
+        moment = time.monotonic()
+        if moment < self._due and not now:
+            return None
+        self._due = moment + self._seconds
+        return text
 
 
 class TimeLeft:
@@ -158,6 +211,35 @@ class Cancelled(Exception):
 _cancel_event: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar(
     "geoexplorer_cancel_event", default=None
 )
+
+
+_passes_listener: contextvars.ContextVar[Callable[[int], None] | None] = contextvars.ContextVar(
+    "geoexplorer_passes_listener", default=None
+)
+
+
+@contextmanager
+def hearing_passes(listener: Callable[[int], None] | None) -> Iterator[None]:
+    """Call ``listener`` with the number of images of every chunk evaluated inside the block.
+
+    Examples
+    --------
+    >>> with hearing_passes(print):
+    ...     tell_passed(64)
+    64
+    """
+    token = _passes_listener.set(listener)
+    try:
+        yield
+    finally:
+        _passes_listener.reset(token)
+
+
+def tell_passed(images: int) -> None:
+    """Tell whoever hears it that so many images have gone through the network."""
+    listener = _passes_listener.get()
+    if listener is not None:
+        listener(images)
 
 
 @contextmanager

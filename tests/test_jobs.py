@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from geoexplorer.classifier import Classifier
-from geoexplorer.jobs import Cancelled, Progress, TimeLeft, cancellable, check_cancelled, last
+from geoexplorer.jobs import (
+    Cancelled,
+    Progress,
+    TimeLeft,
+    cancellable,
+    check_cancelled,
+    hearing_passes,
+    last,
+)
 from geoexplorer.results import Recorder, Result
 
 
@@ -37,6 +45,33 @@ def test_no_result_is_kept_while_the_next_is_made():
             del result
 
     assert last(Recorder(clf, "example").watch(steps())).progress.complete
+
+
+def test_a_long_step_says_how_many_passes_it_has_made(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("geoexplorer.jobs.time.monotonic", lambda: now[0])
+    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+
+    def steps():
+        yield Result(progress=Progress(0.5, "half"))
+        now[0] = 60.0
+        clf.logits(torch.rand(8, 1, 2, 2))  # a chunk of 5, of which it is time to speak, and 3
+        yield Result()
+
+    last(steps(), show=True)
+    written = capsys.readouterr().err.splitlines()
+    assert written == ["half", "half (5 network passes since)", "final"]
+
+
+def test_only_the_passes_inside_the_block_are_heard():
+    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+    heard = []
+    with hearing_passes(heard.append):
+        clf.logits(torch.rand(8, 1, 2, 2))
+        with hearing_passes(None):
+            clf.logits(torch.rand(8, 1, 2, 2))
+    clf.logits(torch.rand(8, 1, 2, 2))
+    assert heard == [5, 3]
 
 
 def test_time_left_follows_from_progress(monkeypatch):

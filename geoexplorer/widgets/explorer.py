@@ -98,6 +98,7 @@ class Explorer(ipywidgets.VBox):
             failed=self._failed,
             started=self._started,
             ended=self._ended,
+            passed=self._passed,
             around=sparing_a_core,
             synchronous=synchronous,
         )
@@ -288,6 +289,10 @@ class Explorer(ipywidgets.VBox):
             self.footer.end(outcome, self.timings.get("final") if task.slot == "view" else None)
         if task.slot == "view" and outcome is Outcome.DONE:
             self._mark()
+
+    def _passed(self, task: Task, images: int) -> None:
+        if task.slot in _DOING:
+            self.footer.passed(images)
 
     def _failed(self, task: Task, error: Exception) -> None:
         self.errors.show(error, _DOING.get(task.slot, "This"))

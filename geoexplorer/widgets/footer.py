@@ -8,13 +8,15 @@ from typing import Any
 
 import ipywidgets
 
-from geoexplorer.jobs import Progress
+from geoexplorer.jobs import Progress, Words
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.file_button import FileButton
 from geoexplorer.widgets.saving import FileLook, SaveForm
 from geoexplorer.widgets.worker import Outcome
 
 __all__ = ["Footer"]
+
+_SILENT_SECONDS = 1.0  # after which the passes of a long step are counted
 
 
 class Footer(ipywidgets.VBox):
@@ -48,6 +50,7 @@ class Footer(ipywidgets.VBox):
     ) -> None:
         self.errors = errors
         self._set_theme = set_theme
+        self._words, self._doing = Words(_SILENT_SECONDS), Progress(0.0)
         self.status = ipywidgets.HTML()
         self.busy = ipywidgets.HBox([self.status])
         self.cancel = _button("Cancel", "Stop what is being computed", cancel)
@@ -83,14 +86,21 @@ class Footer(ipywidgets.VBox):
 
     def begin(self, message: str) -> None:
         """Say that something has begun; what is over in 300 ms is not shown (see style.css)."""
-        self.status.value = f"<progress></progress> {escape(message)}"
+        self.progress(Progress(0.0), message)
         self.busy.add_class("gx-busy")
         self.cancel.disabled = False
 
     def progress(self, progress: Progress, message: str) -> None:
         """Say how far it has come."""
-        value = f' value="{progress.fraction:.3f}"' if progress.fraction > 0 else ""
-        self.status.value = f'<progress aria-label="progress"{value}></progress> {escape(message)}'
+        self._doing = progress
+        self._words.news(message, now=True)
+        self._show_progress(message)
+
+    def passed(self, images: int) -> None:
+        """So many more images went through the network: say so where there is no other news."""
+        message = self._words.passed(images)
+        if message is not None:
+            self._show_progress(message)
 
     def end(self, outcome: Outcome, milliseconds: float | None) -> None:
         """Say how it ended."""
@@ -103,6 +113,11 @@ class Footer(ipywidgets.VBox):
         self.say(words[outcome])
         self.busy.remove_class("gx-busy")
         self.cancel.disabled = True
+
+    def _show_progress(self, message: str) -> None:
+        fraction = self._doing.fraction
+        value = f' value="{fraction:.3f}"' if fraction > 0 else ""
+        self.status.value = f'<progress aria-label="progress"{value}></progress> {escape(message)}'
 
     def say(self, text: str) -> None:
         """Say something short."""

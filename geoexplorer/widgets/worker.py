@@ -21,8 +21,9 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
+from functools import partial
 
-from geoexplorer.jobs import Cancelled, cancellable
+from geoexplorer.jobs import Cancelled, cancellable, hearing_passes
 
 __all__ = ["Delivery", "Outcome", "Task", "Urgency", "Worker"]
 
@@ -103,6 +104,9 @@ class Worker:
         Called on the worker thread with what a task raised.
     started, ended
         Called on the worker thread around every task, ``ended`` with its outcome.
+    passed
+        Called on the worker thread with the number of images that a task has sent through a
+        network, after every chunk.
     around
         Makes a context that every task runs in.
     synchronous
@@ -127,12 +131,14 @@ class Worker:
         failed: Callable[[Task, Exception], None],
         started: Callable[[Task], None] = lambda task: None,
         ended: Callable[[Task, Outcome], None] = lambda task, outcome: None,
+        passed: Callable[[Task, int], None] = lambda task, images: None,
         around: Callable[[], AbstractContextManager[None]] = nullcontext,
         synchronous: bool | None = None,
     ) -> None:
         self._failed = failed
         self._started = started
         self._ended = ended
+        self._passed = passed
         self._around = around
         self.synchronous = sys.platform == "emscripten" if synchronous is None else synchronous
         self._changed = threading.Condition()
@@ -309,7 +315,8 @@ class Worker:
             self._changed.notify_all()
 
     def _perform(self, task: Task) -> Outcome:
-        with self._around(), cancellable(task.stop):
+        heard = hearing_passes(partial(self._passed, task))
+        with self._around(), cancellable(task.stop), heard:
             deliveries = task.work()
             try:
                 for deliver in deliveries:

@@ -75,6 +75,17 @@ def test_both_x_and_z_are_right(explorer):
     assert f"</span> {float(view.boundary.distances[0]):.3g}</div>" in facts
 
 
+def test_a_silent_step_shows_how_many_passes_it_has_made(open_explorer, monkeypatch):
+    monkeypatch.setattr("geoexplorer.widgets.footer._SILENT_SECONDS", 0.0)
+    explorer = open_explorer()
+    said = []
+    explorer.footer.status.observe(lambda change: said.append(change["new"]), "value")
+    explorer.header.gallery._receive(None, {"kind": "choose", "index": 11}, [])
+    passes = [re.search(r"progress> (.+) \(([\d,]+) network passes since\)", text) for text in said]
+    assert any(found and int(found[2].replace(",", "")) > 0 for found in passes)
+    assert said[-1].startswith('<span role="status">done')
+
+
 def test_choosing_another_image_ends_in_another_map(explorer):
     before = panel_of(explorer).result()
     explorer.header.gallery._receive(None, {"kind": "choose", "index": 11}, [])

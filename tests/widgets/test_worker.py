@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from geoexplorer.jobs import check_cancelled
+from geoexplorer.jobs import check_cancelled, tell_passed
 from geoexplorer.widgets.worker import Outcome, Urgency, Worker
 
 PATIENCE = 30
@@ -55,6 +55,23 @@ def test_deliveries_arrive_in_order_on_one_other_thread(worker, log):
     assert log == [0, 1, 2, ("ended", "map", Outcome.DONE)]
     assert len(threads) == 1
     assert threads != {threading.current_thread()}
+
+
+def test_passes_are_told_with_the_task_that_made_them():
+    heard = []
+    worker = Worker(
+        failed=print,
+        passed=lambda task, images: heard.append((task.slot, images)),
+        synchronous=True,
+    )
+
+    def work():
+        tell_passed(64)
+        yield lambda: None
+
+    worker.submit("map", work)
+    tell_passed(32)  # outside
+    assert heard == [("map", 64)]
 
 
 def test_a_newer_choice_stops_the_older_one(worker, log):
