@@ -118,6 +118,8 @@ def _draw_zero_layers(module: nn.Module) -> None:
 def _is_cpu(device: Any) -> bool:
     if isinstance(device, str) and device == "auto":
         return not torch.cuda.is_available()
+    if isinstance(device, (list, tuple)):
+        return all(_is_cpu(each) for each in device)
     return isinstance(device, (str, torch.device)) and str(device).partition(":")[0] == "cpu"
 
 

@@ -175,3 +175,13 @@ def test_random_weights_of_a_vision_transformer_tell_images_apart():
     logits = clf.logits(torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)))
     assert float(logits.std(1).min()) > 0.1
     assert float((logits[0] - logits[1]).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu"), ["cpu", "cpu"]])
+def test_a_bundled_network_on_a_cpu_has_its_channels_last(device):
+    weights = (
+        parameter
+        for parameter in load_classifier("shapes-lenet", device=device).module.parameters()
+        if parameter.ndim == 4 and parameter.shape[1] > 1
+    )
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
