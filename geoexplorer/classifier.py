@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geoexplorer.arguments import require_flag, require_image_shape
+from geoexplorer.arguments import require_flag, require_image_shape, require_whole
 from geoexplorer.jobs import check_cancelled, tell_passed
 
-__all__ = ["Classifier", "Cost", "FullPrecision", "difference"]
+__all__ = ["Classifier", "Cost", "FullPrecision", "difference", "put_channels_last"]
 
 # Bytes of intermediate values that one chunk may hold. On a CPU a small chunk stays in the
 # caches and a long computation can be cancelled between two chunks; on a GPU a large one
@@ -170,8 +170,8 @@ class Classifier:
         self.devices = _devices(device)
         self.dtype = _dtype(module, dtype)
         self.name = type(module).__name__ if name is None else str(name)
-        if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
-            raise ValueError(f"chunk_size must be a positive integer or None, got {chunk_size!r}")
+        if chunk_size is not None:
+            chunk_size = require_whole("chunk_size", chunk_size, 1)
         self.memory = _memory(memory, self.device)
         _require_evaluation_mode(module)
         normalised = nn.Sequential(
@@ -184,7 +184,7 @@ class Classifier:
         self._asked = _Asked(_lasting(device, self.devices), memory, chunk_size)
         normalised = normalised.to(dtype=self.dtype).requires_grad_(False)
         if require_flag("channels_last", channels_last):
-            normalised = normalised.to(memory_format=torch.channels_last)
+            put_channels_last(normalised)
         self._begin(normalised)
         self.n_classes = _check_behaviour(self)
         self.class_names = _class_names(class_names, self.n_classes)
@@ -573,6 +573,13 @@ class Classifier:
             self._cost += more
 
 
+def put_channels_last(network: nn.Module) -> None:
+    """Order the weights of convolutions over two dimensions in memory, in place, by pixel."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
 def difference(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
     """F = f_own - f_other for each row of ``logits``."""
     own_logits = logits.gather(1, own[:, None])
@@ -627,9 +634,10 @@ class _Normalise(nn.Module):
 class FullPrecision:
     """Keeps products from being rounded, which would show as noise in the geometry.
 
-    On a GPU to TF32, and by an autocast around the caller to half precision. The switches for TF32
-    belong to the whole process: the first thread that enters notes how they stood and the last one
-    that leaves puts them back. Those of an autocast belong to the thread.
+    To TF32 on a GPU or bfloat16 on a CPU, which ``torch.set_float32_matmul_precision`` allows, and
+    by an autocast around the caller to half precision. The switches for the former belong to the
+    whole process: the first thread that enters notes how they stood and the last one that leaves
+    puts them back. Those of an autocast belong to the thread.
     """
 
     _lock = threading.Lock()
@@ -657,17 +665,35 @@ class FullPrecision:
             torch.set_autocast_enabled(kind, True)
 
 
+class _ProductsOfOldTorch:
+    """The one switch for products on a CPU in releases that have no switch for each backend."""
+
+    @property
+    def precision(self) -> str:
+        return torch.get_float32_matmul_precision()
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        torch.set_float32_matmul_precision(value)
+
+
 # Newer releases of torch refuse a mixture of the two kinds of switches.
-_EXACT = {"fp32_precision": "ieee", "allow_tf32": False}
+_EXACT = {"fp32_precision": "ieee", "allow_tf32": False, "precision": "highest"}
 
 
 def _precision_switches() -> list[tuple[Any, str]]:
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    switches: list[tuple[Any, str]]
+    if hasattr(mkldnn, "matmul"):
+        switches = [(mkldnn.matmul, "fp32_precision"), (mkldnn.conv, "fp32_precision")]
+    else:
+        switches = [(_ProductsOfOldTorch(), "precision")]
     if not torch.cuda.is_available():
-        return []
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(matmul, "fp32_precision"):
-        return [(matmul, "fp32_precision"), (cudnn.conv, "fp32_precision")]  # type: ignore[attr-defined]
-    return [(matmul, "allow_tf32"), (cudnn, "allow_tf32")]
+        return switches
+    if hasattr(cuda, "fp32_precision"):
+        return [*switches, (cuda, "fp32_precision"), (cudnn.conv, "fp32_precision")]  # type: ignore[attr-defined]
+    return [*switches, (cuda, "allow_tf32"), (cudnn, "allow_tf32")]
 
 
 def _copy(module: nn.Module) -> nn.Module:
@@ -781,7 +807,7 @@ def _devices(
     value: str | torch.device | Sequence[str | torch.device],
 ) -> tuple[torch.device, ...]:
     if isinstance(value, str) and value == "auto":
-        return (torch.device("cuda" if torch.cuda.is_available() else "cpu"),)
+        return (_numbered(torch.device("cuda" if torch.cuda.is_available() else "cpu")),)
     try:
         named = [value] if isinstance(value, (str, torch.device)) else list(value)
         devices = tuple(torch.device(name) for name in named)
@@ -801,7 +827,16 @@ def _devices(
                 "devices are available; accepted here: 'auto' or 'cpu'"
                 + "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
             )
-    return devices
+    return tuple(map(_numbered, devices))
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """The device as tensors on it name it: "cuda:0" where "cuda" was said, "cpu" for "cpu:0"."""
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _lasting(

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TextIO, TypeVar
 
@@ -106,7 +106,7 @@ def last(steps: Iterable[R], *, show: bool = False) -> R:
     """
     final: R | None = None
     line = _Line(sys.stderr) if show else None
-    with hearing_passes(None if line is None else line.passed):
+    with nullcontext() if line is None else hearing_passes(line.passed):
         for result in steps:
             if line is not None:
                 line.show(result.progress)
@@ -219,7 +219,7 @@ _passes_listener: contextvars.ContextVar[Callable[[int], None] | None] = context
 
 
 @contextmanager
-def hearing_passes(listener: Callable[[int], None] | None) -> Iterator[None]:
+def hearing_passes(listener: Callable[[int], None]) -> Iterator[None]:
     """Call ``listener`` with the number of images of every chunk evaluated inside the block.
 
     Examples

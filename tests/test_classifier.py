@@ -6,13 +6,14 @@ import pickle
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import geoexplorer as gx
 from geoexplorer import classifier
-from geoexplorer.classifier import Classifier, Cost
+from geoexplorer.classifier import Classifier, Cost, _Columns
 
 SHAPE = (3, 4, 5)
 
@@ -149,6 +150,72 @@ def test_an_autocast_around_a_measurement_rounds_nothing(module, images):
         found = clf.margin_gradient(images, 0, 1)
         assert torch.is_autocast_enabled("cpu")
     assert all(map(torch.equal, found, known))
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.mkldnn, "matmul"),
+    reason="this torch has one switch for all products",
+)
+def test_products_are_not_rounded_where_torch_was_told_to_hurry(images):
+    """Some processors have units for bfloat16 and others not; all have the switches."""
+    switches = [(torch.backends.mkldnn.matmul, "matmul"), (torch.backends.mkldnn.conv, "conv")]
+    seen = []
+
+    class Looks(Linear):
+        def forward(self, x):
+            seen.append([switch.fp32_precision for switch, _ in switches])
+            return super().forward(x)
+
+    clf = make(Looks().eval())
+    known = clf.forward(images)
+    before = torch.get_float32_matmul_precision()
+    seen.clear()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        found = clf.forward(images)
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == [["ieee", "ieee"]]
+    assert torch.equal(found, known)
+
+
+def test_several_chunks_on_the_first_processor_are_held_once(module, images, monkeypatch):
+    """Its tensors call it "cpu", as those on "cuda" call that "cuda:0"."""
+    clf = make(module, device="cpu:0", chunk_size=1)
+    held = []
+    complete = _Columns.complete
+
+    def looked_at(columns):
+        held.append(len(columns._elsewhere))
+        return complete(columns)
+
+    monkeypatch.setattr(_Columns, "complete", looked_at)
+    clf.forward(images)
+    assert held == [0]
+
+
+def test_volumes_have_nothing_to_put_last():
+    """The weights of a convolution over three dimensions have no channels-last order here."""
+    module = nn.Sequential(
+        nn.Unflatten(1, (1, 1)), nn.Conv3d(1, 2, (1, 3, 3)), nn.Flatten(), nn.LazyLinear(3)
+    ).eval()
+    module(torch.rand(1, 1, 4, 4))
+    options = {"input_shape": (1, 4, 4), "device": "cpu"}
+    plain, last = (Classifier(module, **options, channels_last=flag) for flag in (False, True))
+    x = torch.rand(5, 1, 4, 4)
+    assert torch.allclose(plain.forward(x), last.forward(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [True, 2.0, "4"])
+def test_a_chunk_size_is_a_whole_number(module, size):
+    with pytest.raises(TypeError, match="chunk_size must be a whole number"):
+        make(module, chunk_size=size)
+
+
+def test_a_chunk_size_may_be_numpys(module):
+    assert make(module, chunk_size=np.int64(4)).chunk_size == 4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -457,7 +524,7 @@ class TestBadNetworks:
         ({"device": "meta"}, "device must hold numbers"),
         ({"input_shape": 32}, "input_shape must be"),
         ({"mean": "a"}, "mean must hold numbers"),
-        ({"chunk_size": 0}, "chunk_size must be a positive integer"),
+        ({"chunk_size": 0}, "chunk_size must be at least 1, got 0"),
     ],
 )
 def test_bad_options(module, options, message):

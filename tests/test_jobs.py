@@ -68,9 +68,20 @@ def test_only_the_passes_inside_the_block_are_heard():
     heard = []
     with hearing_passes(heard.append):
         clf.logits(torch.rand(8, 1, 2, 2))
-        with hearing_passes(None):
-            clf.logits(torch.rand(8, 1, 2, 2))
     clf.logits(torch.rand(8, 1, 2, 2))
+    assert heard == [5, 3]
+
+
+def test_passes_of_a_plain_function_are_heard_by_whoever_called_it():
+    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+
+    def steps():
+        clf.logits(torch.rand(8, 1, 2, 2))
+        yield Result()
+
+    heard = []
+    with hearing_passes(heard.append):
+        last(steps())
     assert heard == [5, 3]
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from geoexplorer.classifier import Classifier
+from geoexplorer.classifier import Classifier, put_channels_last
 from geoexplorer.geometry.network_copies import made_once
 from geoexplorer.geometry.refinement import Refinement, two_highest
 
@@ -134,8 +134,8 @@ def require_bfloat16(clf: Classifier, images: Tensor) -> None:
     ValueError
         If it cannot.
     """
-    network = _in_bfloat16(clf.module)
     try:
+        network = _in_bfloat16(clf.module)
         with torch.no_grad():
             network(images)
     except torch.OutOfMemoryError:
@@ -150,7 +150,8 @@ def require_bfloat16(clf: Classifier, images: Tensor) -> None:
 def _in_bfloat16(network: nn.Module) -> nn.Module:
     """A copy that normalises in full precision, and goes on in bfloat16, channels last."""
     normalisation, module = copy.deepcopy(network).children()
-    module = module.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    module = module.to(torch.bfloat16)
+    put_channels_last(module)
     return nn.Sequential(normalisation, _Shorten(), module).eval()
 
 

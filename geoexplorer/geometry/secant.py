@@ -68,6 +68,8 @@ class _Levels:
         try:
             around = self._around()
             self._exact = around.dtype == torch.float64
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError):  # made for float32 alone, or on a device that is
             self._exact = False
         if not self._exact:

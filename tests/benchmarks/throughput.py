@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--images", type=int, default=20, help="points, pairs and scored images")
     parser.add_argument("--repeats", type=int, default=_REPEATS)
-    parser.add_argument("--only", nargs="*", default=[], help="of the columns")
+    parser.add_argument("--only", nargs="*", default=[], choices=FUNCTIONS, help="of the columns")
     parser.add_argument("--profile", choices=FUNCTIONS, help="show where this column's time goes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -208,15 +209,15 @@ def _detection(clf: gx.Classifier, images: Tensor) -> None:
     gx.detect(clf, images, classes=min(10, clf.n_classes - 1))
 
 
-_known_points: dict[tuple[int, int], gx.BoundaryPoints] = {}
+_known_points: WeakKeyDictionary[gx.Classifier, dict[int, gx.BoundaryPoints]] = WeakKeyDictionary()
 
 
 def _points(clf: gx.Classifier, images: Tensor) -> gx.BoundaryPoints:
     """Boundary points, searched before the clock runs."""
-    key = (id(clf), len(images))
-    if key not in _known_points:
-        _known_points[key] = gx.nearest_boundary(clf, images)
-    return _known_points[key]
+    known = _known_points.setdefault(clf, {})
+    if len(images) not in known:
+        known[len(images)] = gx.nearest_boundary(clf, images)
+    return known[len(images)]
 
 
 FUNCTIONS: dict[str, Callable[[gx.Classifier, Tensor], None]] = {
