@@ -213,3 +213,23 @@ def test_a_basis_for_a_classifier_is_orthonormal_to_rounding():
     assert rows.dtype == torch.float32
     assert torch.allclose(rows.double() @ rows.double().T, torch.eye(48).double(), atol=2e-7)
     assert torch.allclose(rows, block.basis.flatten(1), atol=1e-6)
+
+
+def test_a_secant_does_not_hide_that_memory_ran_out():
+    """In float32 it would say something else, or nothing, where there was less memory free."""
+
+    class LargeInDouble(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(48, 3)
+
+        def forward(self, x):
+            if x.dtype == torch.float64:
+                raise torch.OutOfMemoryError("no room for float64")
+            return self.linear(x.flatten(1))
+
+    torch.manual_seed(0)
+    clf = gx.Classifier(LargeInDouble().eval(), input_shape=(3, 4, 4), device="cpu")
+    b = gx.nearest_boundary(clf, torch.rand(1, 3, 4, 4))
+    with pytest.raises(torch.OutOfMemoryError, match="no room for float64"):
+        gx.normal_curvature(clf, b, torch.rand(2, 3, 4, 4) - 0.5, method="secant")
