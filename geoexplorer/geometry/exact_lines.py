@@ -32,7 +32,7 @@ from geoexplorer.geometry.rounding import (
     share_of,
     size_of,
 )
-from geoexplorer.jobs import check_cancelled
+from geoexplorer.jobs import check_cancelled, tell_passed
 
 __all__ = ["Corners", "TooManyCorners", "split_segments"]
 
@@ -125,6 +125,7 @@ class _Division:
                 results[number] = self._maximum(node.kind, inputs)
             del inputs
         logits = self._brought_up(results[len(program.nodes)])
+        tell_passed(len(self.t))
         return Corners(self.t, self.segments, logits.values, logits.errors)
 
     def _affine(self, kind: Affine, inputs: list[_Traced]) -> _Traced:

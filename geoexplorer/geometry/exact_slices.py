@@ -41,7 +41,9 @@ _GPU_SHARE = 1 / 64
 _MOST = 2**12
 _MOST_TRIANGLES = 3_000_000
 _MOST_SECONDS = 900.0  # foretold from those that the first ones took
-_FORETOLD = 500  # so many are looked at before it is foretold how many there will be
+# It is foretold how many there will be after so many, or after so many seconds.
+_FORETOLD = 500
+_FORETOLD_SECONDS = 10.0
 _FOLLOWED = 64  # to foretell it
 # A triangle whose sides are a smaller share of the window's is taken to be affine, and undecided.
 _SMALLEST = 1e-10
@@ -87,7 +89,7 @@ def slices_steps(
     smallest = _SMALLEST * max(window[1] - window[0], window[3] - window[2])
     slices = Slices(mesh, Sides(), ExactPixels(x.numpy(), y.numpy()))
     look = _Look(clf, program, plane)
-    done, undecided, foretold, news = 0.0, 0.0, _FORETOLD, News()
+    done, undecided, foretold, news = 0.0, 0.0, False, News()
     while len(waiting):
         # The last ones first, so that no more wait than have to.
         part, seen = look.at(waiting)
@@ -112,8 +114,9 @@ def slices_steps(
         many = ~(settled | affine | few)
         cuts = crossing(seen.cuts.cpu()[few])
         waiting = Cells.joined([waiting, mesh.quartered(part[many]), mesh.cut(part[few], *cuts)])
-        if look.spent > foretold and len(waiting):
-            foretold = _MOST_TRIANGLES
+        enough = look.spent > _FORETOLD or look.seconds > _FORETOLD_SECONDS
+        if enough and not foretold and len(waiting):
+            foretold = True
             _require_few(look, waiting, window, smallest)
         if look.spent > _MOST_TRIANGLES:
             raise _too_many(look.spent / max(done, 1e-9), done)
@@ -139,6 +142,7 @@ def _require_few(
 ) -> None:
     """Foretell how many triangles there will be and how long they take, and refuse too many.
 
+    As soon as there are too many: what is left of the foretelling is not waited for.
     Some that wait are followed to the end, each time to one part of them that is chosen at random:
     one that has as many others beside it as there were parts to choose from (Knuth 1975).
     """
@@ -151,6 +155,10 @@ def _require_few(
         left = len(cells) - len(part)
         cells, weights, rest = cells[:left], stand_for[left:], stand_for[:left]
         expected += float(weights.sum())
+        seconds = expected * look.seconds / look.spent
+        share = min(_MOST_TRIANGLES / expected, _MOST_SECONDS / seconds)
+        if share < 1:
+            raise _too_many(expected, share)
         settled, _, affine, few = _sorted(part, seen, smallest)
         many = ~(settled | affine | few)
         cuts = crossing(seen.cuts.cpu()[few])
@@ -160,17 +168,13 @@ def _require_few(
         ]
         cells = Cells.joined([cells, *chosen])
         stand_for = torch.cat([rest, 4 * weights[many], 3 * weights[few]])
-    seconds = expected * (time.monotonic() - look.began) / look.spent
-    share = min(_MOST_TRIANGLES / expected, _MOST_SECONDS / seconds)
-    if share < 1:
-        raise _too_many(expected, share)
 
 
 def _too_many(expected: float, share: float) -> ValueError:
-    """What to say where only so large a share of the triangles can be looked at."""
+    """What to say where at most so large a share of the triangles can be looked at."""
     return ValueError(
-        f"extent holds too many pieces of this network for an exact map: about "
-        f"{float(f'{expected:.0e}'):,.0f} triangles to look at; choose a smaller extent, about "
+        f"extent holds too many pieces of this network for an exact map: at least "
+        f"{float(f'{expected:.0e}'):,.0f} triangles to look at; choose a smaller extent, at most "
         f"{share**0.5 / 2:.1g} times as wide, or exact=False"
     )
 
@@ -191,7 +195,12 @@ class _Look:
         self._origin, self._u, self._v = (
             vector.double().to(program.device) for vector in (plane.origin, plane.u, plane.v)
         )
-        self._at_once, self.spent, self.began = _at_once(clf, program), 0, time.monotonic()
+        self._at_once, self.spent, self._began = _at_once(clf, program), 0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
 
     def at(self, cells: Cells) -> tuple[Cells, Triangles]:
         """The last ones of some triangles, and what is known of them."""

@@ -27,7 +27,7 @@ from geoexplorer.geometry.rounding import (
     share_of,
     size_of,
 )
-from geoexplorer.jobs import check_cancelled
+from geoexplorer.jobs import check_cancelled, tell_passed
 
 __all__ = ["Triangles", "triangles_through"]
 
@@ -93,6 +93,7 @@ class _Pass:
             else:
                 results[number] = self._maximum(node.kind, inputs)
         logits = results[len(program.nodes)]
+        tell_passed(len(images))
         values = logits.values.reshape(self.count, 3, -1)
         return Triangles(values, logits.errors, self.switches, self.cuts)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geoexplorer.classifier import FullPrecision
 from geoexplorer.geometry.rounding import SMALLEST, share_of
-from geoexplorer.jobs import check_cancelled
+from geoexplorer.jobs import check_cancelled, tell_passed
 
 __all__ = ["Affine", "Elementwise", "Kind", "Maximum", "Node", "Program"]
 
@@ -121,6 +121,7 @@ class Program:
                 inputs = [results[index] for index in node.inputs]
                 results[number] = _value(node.kind, inputs)
                 self.forget(results, number)
+        tell_passed(len(images))
         return results[len(self.nodes)]
 
     def forget(self, results: dict[int, Any], number: int) -> None:

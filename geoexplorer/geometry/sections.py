@@ -34,6 +34,7 @@ _REFINE = ("boundary", "everything")
 _PRECISIONS = ("full", "mixed")
 # Maps that are shown on the way to evaluating everything.
 _BANDS = 8
+_EXACT = "finding the exact regions"
 _REFINED_SHARE = 0.05  # of the work of an exact map, roughly
 # Share of the largest margin that an evaluated pixel's must have for its class to be beyond doubt.
 _CLEAR = 1e-3
@@ -244,7 +245,8 @@ def _exact_steps(
     refined = None
     for refined in steps:
         share = _REFINED_SHARE * refined.progress.fraction
-        yield replace(refined, progress=Progress(share, refined.progress.message))
+        message = refined.progress.message if share < _REFINED_SHARE else _EXACT
+        yield replace(refined, progress=Progress(share, message))
     assert refined is not None  # a map is always yielded
     plane = sampler.plane
     origin, u, v = (
@@ -260,7 +262,7 @@ def _exact_steps(
         slices = found  # the last one is that of the whole window
         if done < 1.0:
             share = _REFINED_SHARE + (1 - _REFINED_SHARE) * done
-            yield replace(refined, progress=Progress(share, "finding the exact regions"))
+            yield replace(refined, progress=Progress(share, _EXACT))
     labels = torch.from_numpy(slices.pixels.finished(labels_at))
     _require_agreement(refined, labels)
     exact = ExactMap(slices.sides.pieces(slices.mesh), window)
