@@ -39,6 +39,7 @@ __all__ = [
 _WIDTH = 78
 _TERMINAL_SECONDS = 0.1
 _FILE_SECONDS = 10.0
+_SILENCE_SECONDS = 1.0
 _LEAST_NEWS = 0.01  # share of the work between two intermediate results
 
 
@@ -124,7 +125,10 @@ class _Line:
     def __init__(self, file: TextIO) -> None:
         self._file, self._clock = file, TimeLeft()
         self._terminal = file.isatty()
-        self._words = Words(_TERMINAL_SECONDS if self._terminal else _FILE_SECONDS)
+        if self._terminal:
+            self._words = Words(_TERMINAL_SECONDS)
+        else:
+            self._words = Words(_FILE_SECONDS, silence=_FILE_SECONDS)
 
     def show(self, progress: Progress) -> None:
         text = self._words.news(self._clock.describe(progress), now=progress.complete)
@@ -148,37 +152,44 @@ class Words:
     ----------
     seconds
         Least time between two of them.
+    silence
+        Passes are counted aloud after so many seconds without news.
 
     Examples
     --------
-    >>> words = Words(seconds=0.0)
+    >>> words = Words(seconds=0.0, silence=0.0)
     >>> words.news("curvature, 1 of 2 points, 40 s left")
     'curvature, 1 of 2 points, 40 s left'
     >>> words.passed(512)
     'curvature, 1 of 2 points, 40 s left (512 network passes since)'
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._due = 0.0
+    def __init__(self, seconds: float, silence: float = _SILENCE_SECONDS) -> None:
+        self._seconds, self._silence = seconds, silence
+        self._due = 0.0  # on the monotonic clock
+        self._heard = time.monotonic()
         self._news, self._passed = "starting", 0
 
     def news(self, text: str, *, now: bool = False) -> str | None:
         """The text, or None while it is too early, unless it is to be said now."""
         self._news, self._passed = text, 0
-        return self._unless_early(text, now)
+        self._heard = time.monotonic()
+        return text if self._may_speak(now) else None
 
     def passed(self, images: int) -> str | None:
         """The last news and the passes since, these ones included; None while it is too early."""
         self._passed += images
-        return self._unless_early(f"{self._news} ({self._passed:,} network passes since)")
+        if time.monotonic() < self._heard + self._silence or not self._may_speak():
+            return None
+        self._heard = time.monotonic()
+        return f"{self._news} ({self._passed:,} network passes since)"
 
-    def _unless_early(self, text: str, now: bool = False) -> str | None:
+    def _may_speak(self, now: bool = False) -> bool:
         moment = time.monotonic()
         if moment < self._due and not now:
-            return None
+            return False
         self._due = moment + self._seconds
-        return text
+        return True
 
 
 class TimeLeft:

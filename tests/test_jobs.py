@@ -63,6 +63,17 @@ def test_a_long_step_says_how_many_passes_it_has_made(capsys, monkeypatch):
     assert written == ["half", "half (5 network passes since)", "final"]
 
 
+def test_quick_work_counts_no_passes(capsys):
+    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+
+    def steps():
+        clf.logits(torch.rand(8, 1, 2, 2))
+        yield Result()
+
+    last(steps(), show=True)
+    assert capsys.readouterr().err == "final\n"
+
+
 def test_only_the_passes_inside_the_block_are_heard():
     clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
     heard = []

@@ -16,8 +16,6 @@ from geoexplorer.widgets.worker import Outcome
 
 __all__ = ["Footer"]
 
-_SILENT_SECONDS = 1.0  # after which the passes of a long step are counted
-
 
 class Footer(ipywidgets.VBox):
     """Shows what is being done and offers what can be taken away.
@@ -50,7 +48,7 @@ class Footer(ipywidgets.VBox):
     ) -> None:
         self.errors = errors
         self._set_theme = set_theme
-        self._words, self._doing = Words(_SILENT_SECONDS), Progress(0.0)
+        self._words, self._doing = Words(seconds=0.0), Progress(0.0)
         self.status = ipywidgets.HTML()
         self.busy = ipywidgets.HBox([self.status])
         self.cancel = _button("Cancel", "Stop what is being computed", cancel)

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 import weakref
+from functools import partial
 
 import ipywidgets
 import pytest
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 import geoexplorer as gx
+from geoexplorer.jobs import Words
 from geoexplorer.widgets import explore
 from geoexplorer.widgets.axes import KINDS
 from geoexplorer.widgets.explorer import Explorer
@@ -76,7 +78,7 @@ def test_both_x_and_z_are_right(explorer):
 
 
 def test_a_silent_step_shows_how_many_passes_it_has_made(open_explorer, monkeypatch):
-    monkeypatch.setattr("geoexplorer.widgets.footer._SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("geoexplorer.widgets.footer.Words", partial(Words, silence=0.0))
     explorer = open_explorer()
     said = []
     explorer.footer.status.observe(lambda change: said.append(change["new"]), "value")
