@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,14 @@ from torch import Tensor, nn
 from geoexplorer.arguments import require_flag, require_image_shape, require_whole
 from geoexplorer.jobs import check_cancelled, tell_passed
 
-__all__ = ["Classifier", "Cost", "FullPrecision", "difference", "put_channels_last"]
+__all__ = [
+    "Classifier",
+    "Cost",
+    "FullPrecision",
+    "difference",
+    "named_devices",
+    "put_channels_last",
+]
 
 # Bytes of intermediate values that one chunk may hold. On a CPU a small chunk stays in the
 # caches and a long computation can be cancelled between two chunks; on a GPU a large one
@@ -167,7 +174,7 @@ class Classifier:
         _require_no_script(module)
         self.input_shape = require_image_shape("input_shape", input_shape)
         self.bounds = _bounds(bounds)
-        self.devices = _devices(device)
+        self.devices = named_devices(device)
         self.dtype = _dtype(module, dtype)
         self.name = type(module).__name__ if name is None else str(name)
         if chunk_size is not None:
@@ -225,7 +232,7 @@ class Classifier:
         >>> twin.fingerprint == clf.fingerprint
         True
         """
-        asked = replace(self._asked, device=_lasting(device, _devices(device)))
+        asked = replace(self._asked, device=_lasting(device, named_devices(device)))
         twin = type(self).__new__(type(self))
         twin.__setstate__(self.__getstate__() | {"_asked": asked})
         return twin
@@ -245,7 +252,7 @@ class Classifier:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.devices = _devices(self._asked.device)
+        self.devices = named_devices(self._asked.device)
         self._begin(self._networks[0])
         if self.__dict__.pop("_sent_from") != _kind(self.device):
             self.memory = _memory(self._asked.memory, self.device)
@@ -642,7 +649,7 @@ class FullPrecision:
 
     _lock = threading.Lock()
     _inside = 0
-    _before: tuple[Any, ...] = ()
+    _before: ClassVar[list[tuple[Any, str, Any]]] = []  # of whom, which switch, and how it stood
 
     def __enter__(self) -> None:
         self._casts = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
@@ -650,17 +657,19 @@ class FullPrecision:
             torch.set_autocast_enabled(kind, False)
         with self._lock:
             if FullPrecision._inside == 0:
-                FullPrecision._before = tuple(getattr(*switch) for switch in _precision_switches())
-                for switch in _precision_switches():
-                    setattr(*switch, _EXACT[switch[1]])
+                FullPrecision._before = [
+                    (owner, name, getattr(owner, name)) for owner, name in _precision_switches()
+                ]
+                for owner, name, _ in self._before:
+                    setattr(owner, name, _EXACT[name])
             FullPrecision._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             FullPrecision._inside -= 1
             if FullPrecision._inside == 0:
-                for switch, value in zip(_precision_switches(), self._before, strict=True):
-                    setattr(*switch, value)
+                for owner, name, value in self._before:
+                    setattr(owner, name, value)
         for kind in self._casts:
             torch.set_autocast_enabled(kind, True)
 
@@ -803,11 +812,12 @@ def _bounds(value: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def _devices(
+def named_devices(
     value: str | torch.device | Sequence[str | torch.device],
 ) -> tuple[torch.device, ...]:
+    """The devices that an argument names, as tensors on them name theirs."""
     if isinstance(value, str) and value == "auto":
-        return (_numbered(torch.device("cuda" if torch.cuda.is_available() else "cpu")),)
+        value = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         named = [value] if isinstance(value, (str, torch.device)) else list(value)
         devices = tuple(torch.device(name) for name in named)

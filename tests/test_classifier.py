@@ -158,12 +158,12 @@ def test_an_autocast_around_a_measurement_rounds_nothing(module, images):
 )
 def test_products_are_not_rounded_where_torch_was_told_to_hurry(images):
     """Some processors have units for bfloat16 and others not; all have the switches."""
-    switches = [(torch.backends.mkldnn.matmul, "matmul"), (torch.backends.mkldnn.conv, "conv")]
+    switches = [torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv]
     seen = []
 
     class Looks(Linear):
         def forward(self, x):
-            seen.append([switch.fp32_precision for switch, _ in switches])
+            seen.append([switch.fp32_precision for switch in switches])
             return super().forward(x)
 
     clf = make(Looks().eval())
@@ -410,7 +410,7 @@ class TestCopies:
             wishes.append(wish)
             return (torch.device("cpu"),)
 
-        monkeypatch.setattr(classifier, "_devices", found)
+        monkeypatch.setattr(classifier, "named_devices", found)
         assert sent(sent(clf)).devices == (torch.device("cpu"),)
         assert wishes == [asked, asked]
 

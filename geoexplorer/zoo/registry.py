@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from geoexplorer.classifier import Classifier
+from geoexplorer.classifier import Classifier, named_devices
 from geoexplorer.zoo.files import NetworkCard, read_card, read_network
 from geoexplorer.zoo.networks import build
 
@@ -76,7 +76,7 @@ def load_classifier(
         chunk_size=chunk_size,
         memory=memory,
         # Measured to be faster for our networks on a CPU, and slower for some of torchvision's.
-        channels_last=ours and _is_cpu(device),
+        channels_last=ours and all(place.type == "cpu" for place in named_devices(device)),
     )
 
 
@@ -113,14 +113,6 @@ def _draw_zero_layers(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Linear) and not bool(part.weight.any()):
             nn.init.normal_(part.weight, std=part.in_features**-0.5)
-
-
-def _is_cpu(device: Any) -> bool:
-    if isinstance(device, str) and device == "auto":
-        return not torch.cuda.is_available()
-    if isinstance(device, (list, tuple)):
-        return all(_is_cpu(each) for each in device)
-    return isinstance(device, (str, torch.device)) and str(device).partition(":")[0] == "cpu"
 
 
 def _bundled_names() -> list[str]:
