@@ -125,10 +125,7 @@ class _Line:
     def __init__(self, file: TextIO) -> None:
         self._file, self._clock = file, TimeLeft()
         self._terminal = file.isatty()
-        if self._terminal:
-            self._words = Words(_TERMINAL_SECONDS)
-        else:
-            self._words = Words(_FILE_SECONDS, silence=_FILE_SECONDS)
+        self._words = Words(_TERMINAL_SECONDS if self._terminal else _FILE_SECONDS)
 
     def show(self, progress: Progress) -> None:
         text = self._words.news(self._clock.describe(progress), now=progress.complete)
@@ -153,7 +150,8 @@ class Words:
     seconds
         Least time between two of them.
     silence
-        Passes are counted aloud after so many seconds without news.
+        Passes are counted aloud after so many seconds without news, or after ``seconds`` if that
+        is longer.
 
     Examples
     --------
@@ -165,7 +163,7 @@ class Words:
     """
 
     def __init__(self, seconds: float, silence: float = _SILENCE_SECONDS) -> None:
-        self._seconds, self._silence = seconds, silence
+        self._seconds, self._silence = seconds, max(seconds, silence)
         self._due = 0.0  # on the monotonic clock
         self._heard = time.monotonic()
         self._news, self._passed = "starting", 0

@@ -20,6 +20,12 @@ from geoexplorer.jobs import (
 from geoexplorer.results import Recorder, Result
 
 
+@pytest.fixture
+def in_fives():
+    """A classifier that takes five images at a time."""
+    return Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+
+
 def test_last_gives_the_final_result(capsys):
     steps = [Result(progress=Progress(0.5, "half")), Result()]
     assert last(steps, show=True) is steps[1]
@@ -47,15 +53,14 @@ def test_no_result_is_kept_while_the_next_is_made():
     assert last(Recorder(clf, "example").watch(steps())).progress.complete
 
 
-def test_a_long_step_says_how_many_passes_it_has_made(capsys, monkeypatch):
+def test_a_long_step_says_how_many_passes_it_has_made(in_fives, capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("geoexplorer.jobs.time.monotonic", lambda: now[0])
-    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
 
     def steps():
         yield Result(progress=Progress(0.5, "half"))
         now[0] = 60.0
-        clf.logits(torch.rand(8, 1, 2, 2))  # a chunk of 5, of which it is time to speak, and 3
+        in_fives.logits(torch.rand(8, 1, 2, 2))  # a chunk of 5, of which it is time to speak, and 3
         yield Result()
 
     last(steps(), show=True)
@@ -63,31 +68,26 @@ def test_a_long_step_says_how_many_passes_it_has_made(capsys, monkeypatch):
     assert written == ["half", "half (5 network passes since)", "final"]
 
 
-def test_quick_work_counts_no_passes(capsys):
-    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
-
+def test_quick_work_counts_no_passes(in_fives, capsys):
     def steps():
-        clf.logits(torch.rand(8, 1, 2, 2))
+        in_fives.logits(torch.rand(8, 1, 2, 2))
         yield Result()
 
     last(steps(), show=True)
     assert capsys.readouterr().err == "final\n"
 
 
-def test_only_the_passes_inside_the_block_are_heard():
-    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
+def test_only_the_passes_inside_the_block_are_heard(in_fives):
     heard = []
     with hearing_passes(heard.append):
-        clf.logits(torch.rand(8, 1, 2, 2))
-    clf.logits(torch.rand(8, 1, 2, 2))
+        in_fives.logits(torch.rand(8, 1, 2, 2))
+    in_fives.logits(torch.rand(8, 1, 2, 2))
     assert heard == [5, 3]
 
 
-def test_passes_of_a_plain_function_are_heard_by_whoever_called_it():
-    clf = Classifier(nn.Flatten().eval(), input_shape=(1, 2, 2), device="cpu", chunk_size=5)
-
+def test_passes_of_a_plain_function_are_heard_by_whoever_called_it(in_fives):
     def steps():
-        clf.logits(torch.rand(8, 1, 2, 2))
+        in_fives.logits(torch.rand(8, 1, 2, 2))
         yield Result()
 
     heard = []

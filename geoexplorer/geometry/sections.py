@@ -245,7 +245,7 @@ def _exact_steps(
     refined = None
     for refined in steps:
         share = _REFINED_SHARE * refined.progress.fraction
-        message = refined.progress.message if share < _REFINED_SHARE else _EXACT
+        message = _EXACT if refined.progress.complete else refined.progress.message
         yield replace(refined, progress=Progress(share, message))
     assert refined is not None  # a map is always yielded
     plane = sampler.plane
