@@ -524,7 +524,8 @@ class Classifier:
                 try:
                     chunk = images[part].to(device=device, dtype=self.dtype)
                     rows = [tensor[part].to(device) for tensor in per_image]
-                    columns.take(part, function(self._networks[turn], chunk, *rows))
+                    values = function(self._networks[turn], chunk, *rows)
+                    columns.take(part, tuple(_apart(value, images) for value in values))
                 except torch.OutOfMemoryError as error:
                     self._shrink(allowed, error)
                     if size == 1:  # of which there is no half
@@ -622,6 +623,12 @@ class _Columns:
         for rows, value in self._elsewhere:
             rows.copy_(value)
         return self._columns
+
+
+def _apart(value: Tensor, images: Tensor) -> Tensor:
+    """A value that shares no memory with the images, as that of a network of views would."""
+    shares = value.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
+    return value.clone() if shares else value
 
 
 class _Normalise(nn.Module):

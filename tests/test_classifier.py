@@ -52,6 +52,13 @@ def wrapped(function, n_classes=4):
     return Wrapped(n_classes).eval()
 
 
+def test_logits_that_are_views_of_the_images_are_copied():
+    clf = gx.Classifier(nn.Flatten().eval(), input_shape=(1, 1, 2), device="cpu")
+    x = torch.tensor([0.25, 0.75]).reshape(1, 1, 1, 2)
+    clf.logits(x).zero_()
+    assert x.flatten().tolist() == [0.25, 0.75]
+
+
 def test_normalisation_is_inside(module, images):
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
     clf = make(module, mean=mean, std=std)
