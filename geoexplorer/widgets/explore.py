@@ -12,7 +12,7 @@ from geoexplorer.widgets.state import nearest_words
 
 __all__ = ["explore"]
 
-_OPTIONS = ("image", "theme", "device", "state")
+_OPTIONS = ("image", "panel", "theme", "device", "state")
 
 
 def explore(clf: Any = None, images: Any = None, **options: Any) -> Explorer:
@@ -29,6 +29,10 @@ def explore(clf: Any = None, images: Any = None, **options: Any) -> Explorer:
         be left out where the classifier takes the images of a bundled set.
     image
         Index of the image to begin with; by default one that lies near the boundary.
+    panel
+        The panel to open first, in capitals or not: ``"cross-section"`` (the default),
+        ``"curvature"``, ``"paths"``, ``"shared directions"`` or ``"detection"``. It wins over
+        the panel of a ``state``.
     theme
         ``"auto"`` follows the page; or ``"light"`` or ``"dark"``.
     device
@@ -50,9 +54,9 @@ def explore(clf: Any = None, images: Any = None, **options: Any) -> Explorer:
 
     Examples
     --------
-    >>> explorer = explore("digits-cnn")
-    >>> explorer.selection.images
-    'digits, test'
+    >>> explorer = explore("digits-cnn", panel="curvature")
+    >>> explorer.selection.images, explorer.panel.title
+    ('digits, test', 'Curvature')
     >>> explorer.close()
     """
     for name in options:

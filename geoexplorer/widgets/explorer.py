@@ -6,7 +6,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from geoexplorer.widgets.panels import PANELS
 from geoexplorer.widgets.saving import FORMATS, FileLook
 from geoexplorer.widgets.selection import ALL, MISTAKES
 from geoexplorer.widgets.session import Session, Subject, View
-from geoexplorer.widgets.state import read_state, require_keys, require_one_of
+from geoexplorer.widgets.state import nearest_words, read_state, require_keys, require_one_of
 from geoexplorer.widgets.stored import (
     added_from_json,
     added_to_json,
@@ -80,6 +80,7 @@ class Explorer(ipywidgets.VBox):
         network: str | None = None,
         image_set: str | None = None,
         image: int | None = None,
+        panel: str | None = None,
         theme: str = "auto",
         device: Any = "auto",
         state: Mapping[str, Any] | str | Path | None = None,
@@ -87,6 +88,7 @@ class Explorer(ipywidgets.VBox):
         synchronous: bool | None = None,
     ) -> None:
         require_one_of("theme", theme, THEMES)
+        first = None if panel is None else _key_of(panel, panels)
         self._holding = False
         self._theme = theme
         self._picking: Callable[[int], None] | None = None
@@ -124,7 +126,7 @@ class Explorer(ipywidgets.VBox):
         )  # fmt: skip
         self.panels: dict[str, Panel] = {panel.key: panel(host) for panel in panels}
         self._stale = set(self.panels)
-        self._active = next(iter(self.panels))
+        self._active = first or next(iter(self.panels))
         self.panel.opened()
         super().__init__([self.page, self.header, self._tabs(), self.errors, self.footer])
         self._closed = False
@@ -132,10 +134,10 @@ class Explorer(ipywidgets.VBox):
         self.page.observe(self._page_theme, "dark")
         self.selection.observe(self._selection_changed, ["network", "images", "image"])
         self.selection.observe(self._class_changed, "shown_class")
-        if state is not None:
-            self.restore(state)
-        else:
+        if state is None:
             self.refresh()
+        else:
+            self.restore(state if first is None else _with_panel(state, first))
 
     # For programs.
 
@@ -472,6 +474,22 @@ class Explorer(ipywidgets.VBox):
         if len(views) == 1:
             return views[0]
         titles = [panel.title for panel in self.panels.values()]
-        self._tab_bar = ipywidgets.Tab(views, titles=titles, selected_index=0)
+        index = list(self.panels).index(self._active)
+        self._tab_bar = ipywidgets.Tab(views, titles=titles, selected_index=index)
         self._tab_bar.observe(self._tab_changed, "selected_index")
         return self._tab_bar
+
+
+def _key_of(title: Any, panels: Iterable[type[Panel]]) -> str:
+    """The key of the panel with this title, in capitals or not."""
+    keys = {panel.title.lower(): panel.key for panel in panels}
+    name = str(title).lower()
+    if name not in keys:
+        raise ValueError(f"panel {title!r} is not here{nearest_words(name, keys)}")
+    return keys[name]
+
+
+def _with_panel(state: Mapping[str, Any] | str | Path, key: str) -> Any:
+    """A state with another panel in view; what is no state at all is left to be refused."""
+    content = read_state(state)
+    return {**content, "panel": key} if isinstance(content, Mapping) else content

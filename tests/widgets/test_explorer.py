@@ -395,6 +395,39 @@ def test_explore_helps_with_a_mistyped_option():
         explore(them="dark")
     with pytest.raises(ValueError, match="theme must be one of auto, light, dark"):
         explore(theme="pink")
+    with pytest.raises(ValueError, match="panel 'curvture' is not here; did you mean 'curvature'"):
+        explore(panel="curvture")
+    with pytest.raises(ValueError, match=r"panel 3 is not here; accepted are .*shared directions"):
+        explore(panel=3)
+
+
+@pytest.mark.parametrize(
+    ("panel", "key"),
+    [
+        ("cross-section", "cross-section"),
+        ("Curvature", "curvature"),
+        ("paths", "paths"),
+        ("SHARED DIRECTIONS", "shared"),
+        ("detection", "detection"),
+    ],
+)
+def test_it_opens_at_the_panel_that_is_asked_for(open_explorer, panel, key):
+    explorer = open_explorer(panel=panel)
+    assert explorer.errors.last is None
+    assert explorer.panel.key == key
+    assert list(explorer.panels)[explorer.children[2].selected_index] == key
+    assert explorer.panel.result() is not None
+    explorer.children[2].selected_index = 0  # the other panels open as ever
+    assert explorer.errors.last is None
+    assert panel_of(explorer).result().progress.complete
+
+
+def test_the_panel_asked_for_wins_over_that_of_the_state(open_explorer, explorer):
+    state = explorer.to_json()
+    assert state["panel"] == "cross-section"
+    assert open_explorer(state=state, panel="detection").panel.key == "detection"
+    with pytest.raises(TypeError, match="state must be a mapping"):
+        open_explorer(state=b"[]", panel="detection")
 
 
 def test_two_random_tangents_are_two_directions(explorer):
