@@ -1,41 +1,195 @@
-"""What docs/studies.md shows runs as it stands there."""
+"""What the pages of docs/ and the README show runs as it stands there, and the pages build."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
+import nbformat
+import plotly.graph_objects as go
+import plotly.io
 import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from torch import nn
 
 import geoexplorer as gx
 from geoexplorer.cli import main
+from geoexplorer.figures import drawing
 from geoexplorer.study_file import read_study
+from geoexplorer.widgets import Explorer
 from tests.jupyter import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "studies.md").read_text(encoding="utf-8")
+DOCS = REPOSITORY / "docs"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PAGES = sorted(
+    page.relative_to(DOCS).as_posix()
+    for page in DOCS.rglob("*.md")
+    if not {"_build", "course"}.intersection(page.relative_to(DOCS).parts)
+)
+# Marks of blocks that need more than a test has: another process, a cluster, a GPU, a download, a
+# Chrome. They are compiled.
+NOT_RUN = ("python script", "python cluster", "python gpu", "python large", "python export")
+FENCE = re.compile(r"^```(?P<kind>[^\n`]*)\n(?P<block>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(kind):
-    """Code blocks that are marked so, in order."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+def blocks(text, kind):
+    """Code blocks that are marked so, each at its own line of an otherwise empty page."""
+    found = [match for match in FENCE.finditer(text) if match["kind"].strip() == kind]
+    return ["\n" * text[: match.start("block")].count("\n") + match["block"] for match in found]
 
 
-def test_the_python_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def run(written, name, names):
+    """Run blocks one after the other, with names that are there already."""
+    for block in written:
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """A folder of its own to run in, and what was to be opened in a browser or as an Explorer."""
+    opened, explore = [], gx.explore
+
+    def exploring(*arguments, **options):
+        opened.append(explore(*arguments, **options))
+        return opened[-1]
+
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in blocks("python"):
-        exec(compile(block, "docs/studies.md", "exec"), names)
-    assert names["stored"].summary()["images"].tolist() == [12, 12]
-    assert names["figure"].data
-    assert "gradients a second" in capsys.readouterr().out
+    monkeypatch.setattr(plotly.io, "show", lambda figure, *args, **kwargs: opened.append(figure))
+    monkeypatch.setattr(gx, "explore", exploring)
+    yield opened
+    for widget in opened:
+        if isinstance(widget, Explorer):
+            widget.close()
 
 
-@pytest.mark.parametrize("block", [*blocks("python script"), *blocks("python cluster")])
-def test_what_needs_a_cluster_is_python(block):
-    compile(textwrap.dedent(block), "docs/studies.md", "exec")
-    assert "run(client=" in block
+@pytest.mark.parametrize("name", [name for name in PAGES if blocks(page(name), "python")])
+def test_the_python_blocks_of_a_page_run_one_after_the_other(name, shown, capsys):
+    names = run(blocks(page(name), "python"), f"docs/{name}", {"__name__": "page"})
+    if name == "studies.md":
+        assert names["stored"].summary()["images"].tolist() == [12, 12]
+        assert names["figure"].data
+        assert "gradients a second" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_needs_more_than_a_test_has_is_python(name):
+    marks = {match["kind"].strip() for match in FENCE.finditer(page(name))}
+    assert not [mark for mark in marks.difference(NOT_RUN, ["python"]) if mark.startswith("py")]
+    for mark in NOT_RUN:
+        for block in blocks(page(name), mark):
+            compile(textwrap.dedent(block), f"docs/{name}", "exec")
+            assert mark not in ("python script", "python cluster") or "run(client=" in block
+
+
+def test_the_blocks_of_the_readme_run(shown):
+    # The same lines on the digits, and on fewer of them: quickly.
+    quicker = {
+        '"shapes-lenet': '"digits-cnn', '"shapes"': '"digits"', "n=200": "n=6", "[:100]": "[:30]",
+        "[:50]": "[:20]", "[50:]": "[20:]",
+    }  # fmt: skip
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for slow, quick in quicker.items():
+        assert slow in text
+        text = text.replace(slow, quick)
+    written = blocks(text, "python")
+    for block in [*blocks(text, "python cluster"), *written]:
+        compile(block, "README.md", "exec")
+    # What a reader has: a network, images and labels.
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
+    own = {"net": net, "x": torch.rand(9, 3, 224, 224), "y": torch.arange(9) % 3}
+    names = run([block for block in written if "Cluster" not in block], "README.md", own)
+    assert names["path"].connected
+    assert names["exact"].exact
+    assert names["study"].summary()["images"].tolist() == [6, 6]
+    assert sum(isinstance(widget, Explorer) for widget in shown) == 1
+    assert len(shown) == 6
+
+
+def test_every_public_name_has_its_place_in_the_reference():
+    pages = "\n".join(page(name) for name in PAGES if name.startswith("reference/"))
+    named = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", pages, re.MULTILINE)
+    assert set(gx.__all__) - {"__version__"} <= set(named)
+    assert len(named) == len(set(named))
+
+
+def test_every_kind_of_figure_is_in_the_reference():
+    listed = re.findall(
+        r"^\.\. autofunction:: .*\.(\w+_figure)$", page("reference/figures.md"), re.M
+    )
+    drawn = vars(drawing).items()
+    assert {name for name, value in drawn if name.endswith("_figure")} == set(listed)
+
+
+def test_the_options_of_the_command_line_are_all_there(capsys):
+    described = page("reference/command_line.md")
+    for command in ("lab", "figures", "study", "info"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        section = described.split(f"\n## geoexplorer {command}")[1].split("\n## ")[0]
+        options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+        assert options == set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The pages, in a place where notebooks can be put beside them."""
+    ignored = shutil.ignore_patterns("_build", "course", "__pycache__")
+    return Path(shutil.copytree(DOCS, tmp_path / "docs", ignore=ignored))
+
+
+def build(folder, out):
+    """Build the pages in a folder, without running notebooks; fails on any warning."""
+    command = [sys.executable, folder / "build.py", "--no-notebooks", "--out", out]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "html"
+
+
+def test_the_pages_build_without_warnings_and_without_a_course(copy, tmp_path):
+    html = build(copy, tmp_path / "built")
+    reference = (html / "reference" / "boundary.html").read_text(encoding="utf-8")
+    assert "l2 norm of r" in reference  # a comment beside a field
+    assert "They are not part of this copy" in (html / "course.html").read_text(encoding="utf-8")
+
+
+def test_a_notebook_is_shown_with_figures_and_without_widgets(copy, tmp_path):
+    figure = go.Figure(go.Scatter(y=[1.0, 3.0, 2.0]))
+    cells = [
+        new_markdown_cell("# First lesson"),
+        new_code_cell("figure"),
+        new_code_cell("explorer"),
+    ]
+    renderers = ("plotly_mimetype", "notebook_connected")
+    bundles = [plotly.io.renderers[name].to_mimebundle(figure.to_dict()) for name in renderers]
+    widget = {"text/plain": "Explorer()", WIDGET: {"model_id": "1", "version_major": 2}}
+    cells[1].outputs = [new_output("display_data", data=bundle) for bundle in bundles]
+    cells[2].outputs = [new_output("display_data", data=widget)]
+    (copy / "course").mkdir()
+    nbformat.write(new_notebook(cells=cells), copy / "course" / "1_first.ipynb")
+
+    html = build(copy, tmp_path / "built")
+    assert "First lesson" in (html / "course.html").read_text(encoding="utf-8")
+    lesson = (html / "course" / "1_first.html").read_text(encoding="utf-8")
+    assert lesson.count("Plotly.newPlot(") == 2
+    assert "A live widget stands here when the notebook runs." in lesson
+    assert "Explorer()" not in lesson
+    assert "cdn.plot.ly" not in lesson
+    assert lesson.count('<script src="../_static/plotly.min.js"></script>') == 2
+    assert (html / "_static" / "plotly.min.js").stat().st_size > 1_000_000
 
 
 def test_the_file_describes_a_study_that_the_command_runs(tmp_path, capsys):
-    (text,) = blocks("toml")
+    (text,) = blocks(page("studies.md"), "toml")
     path = tmp_path / "shapes.toml"
     path.write_text(text, encoding="utf-8")
     assert list(read_study(path).description["networks"]) == ["shapes-lenet", "shapes-lenet-smooth"]

@@ -50,7 +50,7 @@ def relative_curvature(
     at: float = 1.0,
     seed: int = 0,
 ) -> RelativeCurvature:
-    """Measure ρ = |uᵀ G u| / E|vᵀ G v| of directions u at boundary points.
+    """Measure ``ρ = |uᵀ G u| / E|vᵀ G v|`` of directions u at boundary points.
 
     Parameters
     ----------
