@@ -31,6 +31,10 @@ _MATHJAX = re.compile(r'<script[^>]*src="https://[^"]*mathjax[^"]*"[^>]*></scrip
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the reading of pages and to the end of the build."""
+    # Notebooks come and go while the page that lists them stays as it is.
+    app.connect(
+        "env-get-outdated", lambda app, env, *changes: [LIST] if LIST in env.found_docs else []
+    )
     app.connect("source-read", _read)
     app.connect("build-finished", _write_javascript)
     return {"parallel_read_safe": True}
@@ -40,26 +44,27 @@ def shown(notebook: dict[str, Any], javascript: str) -> dict[str, Any]:
     """The notebook as it is shown; ``javascript`` is where its page finds that of plotly."""
     notebook["metadata"].pop("widgets", None)
     notebook["metadata"].setdefault("language_info", {"name": "python", "pygments_lexer": "python"})
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            name = f"figure-{cell.get('id', '')}"
-            cell["outputs"] = [
-                _output(output, javascript, f"{name}-{i}")
-                for i, output in enumerate(cell["outputs"])
-            ]
+    loaded = f'<script src="{javascript}"></script>'  # by the first figure, for all
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        for place, output in enumerate(cell["outputs"]):
+            cell["outputs"][place], drawn = _output(output, f"figure-{number}-{place}", loaded)
+            loaded = "" if drawn else loaded
     return notebook
 
 
-def _output(output: dict[str, Any], javascript: str, name: str) -> dict[str, Any]:
-    data, script = output.get("data", {}), f'<script src="{javascript}"></script>'
+def _output(output: dict[str, Any], name: str, loaded: str) -> tuple[dict[str, Any], bool]:
+    """An output as it is shown, and whether it is a figure."""
+    data = output.get("data", {})
     if WIDGET in data:
-        return _display("text/markdown", INSTEAD)
+        return _display("text/markdown", INSTEAD), False
     if FIGURE in data:
-        return _display("text/html", script + _html(data[FIGURE], name))
-    if "text/html" in data:
-        html = _MATHJAX.sub("", "".join(data["text/html"]))
-        data["text/html"] = _FROM_NETWORK.sub(script, html)
-    return output
+        return _display("text/html", loaded + _html(data[FIGURE], name)), True
+    html = "".join(data.get("text/html", ""))
+    if _FROM_NETWORK.search(html):
+        return _display("text/html", _FROM_NETWORK.sub(loaded, _MATHJAX.sub("", html))), True
+    return output, False
 
 
 def _html(figure: dict[str, Any], name: str) -> str:

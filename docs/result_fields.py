@@ -1,7 +1,7 @@
 """A Sphinx extension: fields of results with the comments that stand beside them in the source.
 
 A result is a dataclass whose fields carry their shape in a comment. Autodoc knows nothing of
-comments, and shows the arguments that the class is made with, which nobody calls.
+comments, and shows the arguments of classes that nobody makes by hand, results and widgets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import textwrap
 import tokenize
 from typing import Any
 
+import ipywidgets
 from sphinx.application import Sphinx
 
 from geoexplorer.results import Result
@@ -79,7 +80,8 @@ def _add_fields(
 def _leave_out_arguments(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: Any, returned: Any
 ) -> tuple[str, None] | None:
-    return ("", None) if isinstance(obj, type) and issubclass(obj, Result) else None
+    made_for_you = isinstance(obj, type) and issubclass(obj, (Result, ipywidgets.Widget))
+    return ("", None) if made_for_you else None
 
 
 def _escaped(text: str) -> str:

@@ -1,12 +1,16 @@
 """What the pages of docs/ and the README show runs as it stands there, and the pages build."""
 
+import contextlib
+import doctest
+import io
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import plotly.graph_objects as go
@@ -33,13 +37,28 @@ PAGES = sorted(
 # Marks of blocks that need more than a test has: another process, a cluster, a GPU, a download, a
 # Chrome. They are compiled.
 NOT_RUN = ("python script", "python cluster", "python gpu", "python large", "python export")
-FENCE = re.compile(r"^```(?P<kind>[^\n`]*)\n(?P<block>.*?)^```$", re.DOTALL | re.MULTILINE)
+LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FENCE = re.compile(r"^```(?P<mark>[^\n`]*)\n(?P<block>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(text, kind):
-    """Code blocks that are marked so, each at its own line of an otherwise empty page."""
-    found = [match for match in FENCE.finditer(text) if match["kind"].strip() == kind]
-    return ["\n" * text[: match.start("block")].count("\n") + match["block"] for match in found]
+class Block(NamedTuple):
+    """A code block of a page."""
+
+    mark: str  # what stands behind the fence
+    source: str  # at the line where it stands, after as many empty ones
+    printed: str | None  # what the page says that it prints, in a block of text right behind it
+
+
+def blocks(text, mark):
+    """Those that are marked so, in order."""
+    fences, found = [*FENCE.finditer(text), None], []
+    for fence, following in itertools.pairwise(fences):
+        if fence["mark"].strip() == mark:
+            lines = text[: fence.start("block")].count("\n")
+            behind = following and text[fence.end() : following.start()].strip() == ""
+            printed = following["block"] if behind and following["mark"] == "text" else None
+            found.append(Block(mark, "\n" * lines + fence["block"], printed))
+    return found
 
 
 def page(name):
@@ -47,10 +66,16 @@ def page(name):
 
 
 def run(written, name, names):
-    """Run blocks one after the other, with names that are there already."""
+    """Run blocks one after the other, with names that are there already; what they print."""
+    output, everything = doctest.OutputChecker(), ""
     for block in written:
-        exec(compile(block, name, "exec"), names)
-    return names
+        with contextlib.redirect_stdout(io.StringIO()) as caught:
+            exec(compile(block.source, name, "exec"), names)
+        everything += caught.getvalue()
+        if block.printed is not None:
+            same = output.check_output(block.printed, caught.getvalue(), LIKE)
+            assert same, f"{name} says\n{block.printed}\nprinted is\n{caught.getvalue()}"
+    return everything
 
 
 @pytest.fixture
@@ -72,22 +97,23 @@ def shown(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if blocks(page(name), "python")])
-def test_the_python_blocks_of_a_page_run_one_after_the_other(name, shown, capsys):
-    names = run(blocks(page(name), "python"), f"docs/{name}", {"__name__": "page"})
+def test_the_python_blocks_of_a_page_run_one_after_the_other(name, shown):
+    names = {"__name__": "page"}
+    printed = run(blocks(page(name), "python"), f"docs/{name}", names)
     if name == "studies.md":
         assert names["stored"].summary()["images"].tolist() == [12, 12]
         assert names["figure"].data
-        assert "gradients a second" in capsys.readouterr().out
+        assert "gradients a second" in printed
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_what_needs_more_than_a_test_has_is_python(name):
-    marks = {match["kind"].strip() for match in FENCE.finditer(page(name))}
+    marks = {match["mark"].strip() for match in FENCE.finditer(page(name))}
     assert not [mark for mark in marks.difference(NOT_RUN, ["python"]) if mark.startswith("py")]
     for mark in NOT_RUN:
         for block in blocks(page(name), mark):
-            compile(textwrap.dedent(block), f"docs/{name}", "exec")
-            assert mark not in ("python script", "python cluster") or "run(client=" in block
+            compile(block.source, f"docs/{name}", "exec")
+            assert mark not in ("python script", "python cluster") or "run(client=" in block.source
 
 
 def test_the_blocks_of_the_readme_run(shown):
@@ -102,11 +128,12 @@ def test_the_blocks_of_the_readme_run(shown):
         text = text.replace(slow, quick)
     written = blocks(text, "python")
     for block in [*blocks(text, "python cluster"), *written]:
-        compile(block, "README.md", "exec")
+        compile(block.source, "README.md", "exec")
     # What a reader has: a network, images and labels.
     net = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
     own = {"net": net, "x": torch.rand(9, 3, 224, 224), "y": torch.arange(9) % 3}
-    names = run([block for block in written if "Cluster" not in block], "README.md", own)
+    names = own | {"__name__": "page"}
+    run([block for block in written if "Cluster" not in block.source], "README.md", names)
     assert names["path"].connected
     assert names["exact"].exact
     assert names["study"].summary()["images"].tolist() == [6, 6]
@@ -139,57 +166,49 @@ def test_the_options_of_the_command_line_are_all_there(capsys):
         assert options == set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE))
 
 
-@pytest.fixture
-def copy(tmp_path):
-    """The pages, in a place where notebooks can be put beside them."""
-    ignored = shutil.ignore_patterns("_build", "course", "__pycache__")
-    return Path(shutil.copytree(DOCS, tmp_path / "docs", ignore=ignored))
-
-
 def build(folder, out):
     """Build the pages in a folder, without running notebooks; fails on any warning."""
     command = [sys.executable, folder / "build.py", "--no-notebooks", "--out", out]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    return out / "html"
+    return lambda name: (out / "html" / name).read_text(encoding="utf-8")
 
 
-def test_the_pages_build_without_warnings_and_without_a_course(copy, tmp_path):
-    html = build(copy, tmp_path / "built")
-    reference = (html / "reference" / "boundary.html").read_text(encoding="utf-8")
-    assert "l2 norm of r" in reference  # a comment beside a field
-    assert "They are not part of this copy" in (html / "course.html").read_text(encoding="utf-8")
-
-
-def test_a_notebook_is_shown_with_figures_and_without_widgets(copy, tmp_path):
-    figure = go.Figure(go.Scatter(y=[1.0, 3.0, 2.0]))
-    cells = [
-        new_markdown_cell("# First lesson"),
-        new_code_cell("figure"),
-        new_code_cell("explorer"),
-    ]
-    renderers = ("plotly_mimetype", "notebook_connected")
-    bundles = [plotly.io.renderers[name].to_mimebundle(figure.to_dict()) for name in renderers]
+def a_lesson():
+    """A notebook with a figure, in both forms that there are, and a widget."""
+    figure = go.Figure(go.Scatter(y=[1.0, 3.0, 2.0])).to_dict()
+    cells = [new_markdown_cell("# First lesson"), new_code_cell("figure"), new_code_cell("widget")]
+    for name in ("plotly_mimetype", "notebook_connected"):
+        bundle = plotly.io.renderers[name].to_mimebundle(figure)
+        cells[1].outputs.append(new_output("display_data", data=bundle))
     widget = {"text/plain": "Explorer()", WIDGET: {"model_id": "1", "version_major": 2}}
-    cells[1].outputs = [new_output("display_data", data=bundle) for bundle in bundles]
-    cells[2].outputs = [new_output("display_data", data=widget)]
-    (copy / "course").mkdir()
-    nbformat.write(new_notebook(cells=cells), copy / "course" / "1_first.ipynb")
+    cells[2].outputs.append(new_output("display_data", data=widget))
+    return new_notebook(cells=cells)
 
-    html = build(copy, tmp_path / "built")
-    assert "First lesson" in (html / "course.html").read_text(encoding="utf-8")
-    lesson = (html / "course" / "1_first.html").read_text(encoding="utf-8")
-    assert lesson.count("Plotly.newPlot(") == 2
+
+def test_the_pages_build_without_warnings_with_notebooks_and_without(tmp_path):
+    ignored = shutil.ignore_patterns("_build", "course", "__pycache__")
+    pages = Path(shutil.copytree(DOCS, tmp_path / "docs", ignore=ignored))
+    built = build(pages, tmp_path / "built")
+    assert "l2 norm of r" in built("reference/boundary.html")  # a comment beside a field
+    assert "They are not part of this copy" in built("course.html")
+
+    (pages / "course").mkdir()
+    nbformat.write(a_lesson(), pages / "course" / "1_first.ipynb")
+    built = build(pages, tmp_path / "built")
+    assert "First lesson" in built("course.html")
+    lesson = built("course/1_first.html")
     assert "A live widget stands here when the notebook runs." in lesson
     assert "Explorer()" not in lesson
+    assert lesson.count("Plotly.newPlot(") == 2
+    assert lesson.count('<script src="../_static/plotly.min.js"></script>') == 1
     assert "cdn.plot.ly" not in lesson
-    assert lesson.count('<script src="../_static/plotly.min.js"></script>') == 2
-    assert (html / "_static" / "plotly.min.js").stat().st_size > 1_000_000
+    assert (tmp_path / "built" / "html" / "_static" / "plotly.min.js").stat().st_size > 1_000_000
 
 
 def test_the_file_describes_a_study_that_the_command_runs(tmp_path, capsys):
-    (text,) = blocks(page("studies.md"), "toml")
+    ((_, text, _),) = blocks(page("studies.md"), "toml")
     path = tmp_path / "shapes.toml"
     path.write_text(text, encoding="utf-8")
     assert list(read_study(path).description["networks"]) == ["shapes-lenet", "shapes-lenet-smooth"]
