@@ -3,8 +3,9 @@
 A widget needs a kernel, so a sentence stands in its place. Figures of plotly can be zoomed and
 pointed at: its JavaScript is part of the site, once for all of them. They are read in either form
 that notebooks keep them in: as data (the renderer ``plotly_mimetype``), or as a piece of a page
-that loads the JavaScript from a network (``notebook_connected``). Where there are no notebooks,
-the list of them is left out: Sphinx would warn of an empty one.
+that loads the JavaScript from a network (``notebook_connected``). Links from the folder
+``notebooks`` to pages of ``docs`` lead to these pages. Where there are no notebooks, the list of
+them is left out: Sphinx would warn of an empty one.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def shown(notebook: dict[str, Any], javascript: str) -> dict[str, Any]:
     notebook["metadata"].setdefault("language_info", {"name": "python", "pygments_lexer": "python"})
     loaded = f'<script src="{javascript}"></script>'  # by the first figure, for all
     for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "markdown":
+            cell["source"] = "".join(cell["source"]).replace("](../docs/", "](../")
         if cell["cell_type"] != "code":
             continue
         for place, output in enumerate(cell["outputs"]):

@@ -18,7 +18,7 @@ from typing import Any
 import ipywidgets
 from sphinx.application import Sphinx
 
-from geoexplorer.results import Result
+from geoexplorer.results import Provenance, Result
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -80,7 +80,7 @@ def _add_fields(
 def _leave_out_arguments(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: Any, returned: Any
 ) -> tuple[str, None] | None:
-    made_for_you = isinstance(obj, type) and issubclass(obj, (Result, ipywidgets.Widget))
+    made_for_you = isinstance(obj, type) and issubclass(obj, (Result, Provenance, ipywidgets.Widget))
     return ("", None) if made_for_you else None
 
 

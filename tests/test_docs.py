@@ -176,9 +176,10 @@ def build(folder, out):
 
 
 def a_lesson():
-    """A notebook with a figure, in both forms that there are, and a widget."""
+    """A notebook with a link, a figure in both forms that there are, and a widget."""
     figure = go.Figure(go.Scatter(y=[1.0, 3.0, 2.0])).to_dict()
-    cells = [new_markdown_cell("# First lesson"), new_code_cell("figure"), new_code_cell("widget")]
+    title = "# First lesson\n\n[Words](../docs/concepts/boundary.md) for $F = 0$."
+    cells = [new_markdown_cell(title), new_code_cell("figure"), new_code_cell("widget")]
     for name in ("plotly_mimetype", "notebook_connected"):
         bundle = plotly.io.renderers[name].to_mimebundle(figure)
         cells[1].outputs.append(new_output("display_data", data=bundle))
@@ -199,6 +200,7 @@ def test_the_pages_build_without_warnings_with_notebooks_and_without(tmp_path):
     built = build(pages, tmp_path / "built")
     assert "First lesson" in built("course.html")
     lesson = built("course/1_first.html")
+    assert 'href="../concepts/boundary.html"' in lesson
     assert "A live widget stands here when the notebook runs." in lesson
     assert "Explorer()" not in lesson
     assert lesson.count("Plotly.newPlot(") == 2
