@@ -80,8 +80,8 @@ def _add_fields(
 def _leave_out_arguments(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: Any, returned: Any
 ) -> tuple[str, None] | None:
-    made_for_you = isinstance(obj, type) and issubclass(obj, (Result, Provenance, ipywidgets.Widget))
-    return ("", None) if made_for_you else None
+    made_for_us = (Result, Provenance, ipywidgets.Widget)
+    return ("", None) if isinstance(obj, type) and issubclass(obj, made_for_us) else None
 
 
 def _escaped(text: str) -> str:
