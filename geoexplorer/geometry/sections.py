@@ -351,12 +351,18 @@ class _Sampler:
     def _evaluate(self, coordinates: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
         # The images of all pixels at once would not fit; those of a chunk do.
         at_once = self.clf.chunk_size * len(self.clf.devices)
-        parts = coordinates.to(self.clf.device, self.clf.dtype).tensor_split(
-            math.ceil(len(coordinates) / at_once)
-        )
-        logits = torch.cat([forward(self._plane.points(part)) for part in parts]).cpu()
+        rows = coordinates.to(self.clf.device, self.clf.dtype)
+        logits = torch.empty(0)
+        for start in range(0, len(rows), at_once):
+            part = slice(start, start + at_once)
+            found = forward(self._plane.points(rows[part]))
+            if not start:
+                # Filled from now on: many small tensors that stay would lie scattered between
+                # the large ones that a pass leaves, and keep their memory from being used again.
+                logits = found.new_empty(len(rows), found.shape[1])
+            logits[part] = found
         self.evaluations += len(coordinates)
-        return logits
+        return logits.cpu()
 
 
 def _steps(
