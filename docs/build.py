@@ -13,6 +13,7 @@ from pathlib import Path
 from sphinx.cmd.build import main as sphinx
 
 HERE = Path(__file__).resolve().parent
+COURSE = HERE / "course"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +47,9 @@ def run_notebooks() -> int:
     sys.path.insert(0, str(HERE))
     import execute
 
-    return int(execute.main(["--out", str(HERE / "course")]) or 0)
+    for path in COURSE.glob("*.ipynb"):  # of another time, perhaps of notebooks that are no more
+        path.unlink()
+    return execute.main(["--out", str(COURSE)])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import nbformat
@@ -207,6 +209,26 @@ def test_the_pages_build_without_warnings_with_notebooks_and_without(tmp_path):
     assert lesson.count('<script src="../_static/plotly.min.js"></script>') == 1
     assert "cdn.plot.ly" not in lesson
     assert (tmp_path / "built" / "html" / "_static" / "plotly.min.js").stat().st_size > 1_000_000
+
+
+def test_the_notebooks_are_run_before_the_pages_are_built(monkeypatch, tmp_path):
+    found = spec_from_file_location("build_docs", DOCS / "build.py")
+    script, asked = module_from_spec(found), []
+    found.loader.exec_module(script)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    notebooks = ModuleType("execute")
+    monkeypatch.setitem(sys.modules, "execute", notebooks)
+    monkeypatch.setattr(script, "sphinx", lambda options: asked.append("pages") or 0)
+    monkeypatch.setattr(script, "COURSE", tmp_path / "course")
+    (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "renamed.ipynb").touch()
+    notebooks.main = lambda options: asked.append(options) or 0
+    assert script.main(["--out", str(tmp_path)]) == 0
+    assert asked == [["--out", str(tmp_path / "course")], "pages"]
+    assert not list((tmp_path / "course").iterdir())
+    notebooks.main = lambda options: 3
+    assert script.main(["--out", str(tmp_path)]) == 3
+    assert asked[2:] == []
 
 
 def test_the_file_describes_a_study_that_the_command_runs(tmp_path, capsys):
