@@ -123,7 +123,17 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say in words what was not tested for want of a browser."""
+    """Say what notebooks took, and in words what was not tested for want of a browser."""
+    took = [
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "took" and report.when == "call"
+    ]
+    if took:
+        terminalreporter.section("notebooks: seconds and largest memory")
+        for line in sorted(took):
+            terminalreporter.line(line)
     reason = config.stash.get(_MISSING, None)
     if reason is None:
         return

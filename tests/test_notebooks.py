@@ -1,0 +1,95 @@
+"""The course's notebooks run from top to bottom on a small machine; their exercises are fair."""
+
+import re
+import sys
+
+import nbformat
+import pytest
+
+from tests.jupyter import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "docs"))
+import execute
+
+COURSE = sorted(execute.COURSE.glob("[1-9]_*.ipynb"))
+MOST_MIB = 1536
+# Right and wrong sources of the cell that the reader changes.
+ANSWERS = {
+    "1_explorer": (
+        "explorer.selection.image = 18\nchosen = explorer.selection.image",
+        "explorer.selection.image = 10\nchosen = explorer.selection.image",
+    ),
+    "8_your_own_network": (
+        "mine = gx.Classifier(normalised, input_shape=(1, 8, 8), mean=0.3, std=0.4)",
+        "mine = gx.Classifier(normalised, input_shape=(1, 8, 8), mean=0.3)",
+    ),
+    "9_paper_figures": (
+        "slide = sections.figure(width=680, font_size=14, theme='dark')",
+        "slide = sections.figure(width=680, font_size=14)",
+    ),
+}
+
+
+def named(paths):
+    return {"argvalues": paths, "ids": [path.stem for path in paths]}
+
+
+def cells(path, kind="code"):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
+
+
+def with_tag(path, tag):
+    (cell,) = [cell for cell in cells(path) if tag in cell.metadata.get("tags", [])]
+    return cell
+
+
+def test_the_course_has_nine_notebooks_in_order():
+    assert [int(path.stem.split("_")[0]) for path in COURSE] == list(range(1, 10))
+    assert set(ANSWERS) == {path.stem for path in COURSE}
+
+
+@pytest.mark.parametrize("path", **named(COURSE))
+def test_it_runs_within_a_small_machine_and_its_check_is_fair(path, record_property):
+    check = with_tag(path, "check").source
+    right, wrong = ANSWERS[path.stem]
+    with execute.running(path) as run:
+        record_property("took", f"{path.name:36} {run}")
+        assert run.peak < MOST_MIB
+        shown = [cell for cell in run.notebook.cells if "check" in cell.metadata.get("tags", [])]
+        assert not re.match("Right|Not yet", shown[0].outputs[0].text), "answered beforehand"
+        for source, verdict in ((wrong, "Not yet"), (right, "Right")):
+            run.ask(source)
+            assert run.ask(check).startswith(verdict), source
+
+
+def test_a_notebook_that_takes_more_memory_fails(tmp_path):
+    path = tmp_path / "large.ipynb"
+    cell = nbformat.v4.new_code_cell("import torch; torch.ones(3, 2**28).sum()")  # 3 GB
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    assert execute.main([str(path), "--out", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", **named(sorted(execute.COURSE.glob("*.ipynb"))))
+def test_it_is_kept_without_outputs(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert "widgets" not in notebook.metadata
+    for cell in cells(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 25, "longer than a screen"
+
+
+@pytest.mark.parametrize("path", **named(COURSE))
+def test_it_has_what_each_lesson_has(path):
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    assert re.match(rf"# {path.stem[0]}\. ", text)
+    assert "> " in text, "no sentence of the paper"
+    assert "**Guess before you run the next cell.**" in text
+    assert "**To remember.**" in text
+    assert "gx.explore(" in "".join(cell.source for cell in cells(path))
+    assert with_tag(path, "exercise")
+    assert with_tag(path, "check").metadata.jupyter.source_hidden
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert link.startswith("http") or (path.parent / link).exists(), link
