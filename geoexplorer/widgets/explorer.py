@@ -128,7 +128,7 @@ class Explorer(ipywidgets.VBox):
         self._stale = set(self.panels)
         self._active = first or next(iter(self.panels))
         self.panel.opened()
-        super().__init__([self.page, self.header, self._tabs(), self.errors, self.footer])
+        super().__init__([self.page, self.header, self._tabs(), self.footer])
         self._closed = False
         self.add_class("gx-explorer")
         self.page.observe(self._page_theme, "dark")
@@ -270,7 +270,8 @@ class Explorer(ipywidgets.VBox):
 
     def _seen(self, view: View) -> None:
         self._view = view
-        self.header.gallery.select(view.index)
+        if self.selection.image is None:  # a chosen one was selected when it was chosen
+            self.header.gallery.select(view.index)
 
     def _finished(self, key: str) -> None:
         self._stale.discard(key)
@@ -332,7 +333,8 @@ class Explorer(ipywidgets.VBox):
     @guarded
     def _choose_image(self, index: int) -> None:
         if self._picking is not None:
-            picked, self._picking = self._picking, None
+            picked = self._picking
+            self._pick(None)
             picked(index)
             return
         self._forget()
@@ -349,6 +351,7 @@ class Explorer(ipywidgets.VBox):
 
     def _pick(self, picked: Callable[[int], None] | None) -> None:
         self._picking = picked
+        self.header.gallery.picking = picked is not None
 
     @guarded
     def _uploaded(self, name: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The bottom of the Explorer: progress, Cancel, Save, Copy code, the state."""
+"""The bottom of the Explorer, always in sight: errors, progress, Cancel, Save, Copy code, state."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from geoexplorer.jobs import Progress, Words
 from geoexplorer.widgets.errors import Errors, guarded
 from geoexplorer.widgets.file_button import FileButton
 from geoexplorer.widgets.saving import FileLook, SaveForm
+from geoexplorer.widgets.spoken import Spoken
 from geoexplorer.widgets.worker import Outcome
 
 __all__ = ["Footer"]
@@ -31,7 +32,7 @@ class Footer(ipywidgets.VBox):
     theme, set_theme
         The chosen theme, and what is called with another one.
     errors
-        Shows what goes wrong.
+        Shows what goes wrong; above the rest.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Footer(ipywidgets.VBox):
         self.errors = errors
         self._set_theme = set_theme
         self._words, self._doing = Words(seconds=0.0), Progress(0.0)
-        self.status = ipywidgets.HTML()
+        self.status, self.spoken = ipywidgets.HTML(), Spoken()
         self.busy = ipywidgets.HBox([self.status])
         self.cancel = _button("Cancel", "Stop what is being computed", cancel)
         self.form = SaveForm(save)
@@ -74,7 +75,9 @@ class Footer(ipywidgets.VBox):
             (self.busy, "status"), (bar, "bar"), (extra, "form"), (self.more, "more"),
         ):  # fmt: skip
             widget.add_class(f"gx-{name}")
-        super().__init__([self.form, extra, bar])  # what unfolds is seen above its button
+        # What unfolds is seen above its button.
+        super().__init__([errors, self.form, extra, bar, self.spoken])
+        self.add_class("gx-footer")
         self._folds = {self.saves: self.form, self.more: extra}
         self.cancel.disabled = True
         for toggle, fold in self._folds.items():
@@ -84,6 +87,7 @@ class Footer(ipywidgets.VBox):
 
     def begin(self, message: str) -> None:
         """Say that something has begun; what is over in 300 ms is not shown (see style.css)."""
+        self.spoken.begin()
         self.progress(Progress(0.0), message)
         self.busy.add_class("gx-busy")
         self.cancel.disabled = False
@@ -102,7 +106,7 @@ class Footer(ipywidgets.VBox):
 
     def end(self, outcome: Outcome, milliseconds: float | None) -> None:
         """Say how it ended."""
-        took = "" if milliseconds is None else f", {milliseconds / 1000:.2f} s"
+        took = "" if milliseconds is None else f", final after {milliseconds / 1000:.2f} s"
         words = {
             Outcome.DONE: f"done{took}",
             Outcome.STOPPED: "stopped; what is shown may be coarse",
@@ -116,10 +120,12 @@ class Footer(ipywidgets.VBox):
         fraction = self._doing.fraction
         value = f' value="{fraction:.3f}"' if fraction > 0 else ""
         self.status.value = f'<progress aria-label="progress"{value}></progress> {escape(message)}'
+        self.spoken.progress(message)
 
     def say(self, text: str) -> None:
         """Say something short."""
-        self.status.value = f'<span role="status">{escape(text)}</span>'
+        self.status.value = f"<span>{escape(text)}</span>"
+        self.spoken.say(text)
 
     def show_theme(self, theme: str) -> None:
         """Show the chosen theme."""

@@ -1,5 +1,8 @@
-// Thumbnails cut out of one picture. Keys: arrows move, Enter or Space choose, Page Up and Down turn.
+// Thumbnails cut out of one picture. Keys: arrows choose the next one, Page Up and Down turn; while an
+// image is to be picked for something else they only move, and Enter or Space pick.
 const SIDE = 44, GAP = 6;
+const PAUSE = 100; // least milliseconds between two choices that are sent while a key is held
+const PATIENCE = 2000; // how long the kernel may take to confirm a choice
 
 function render({ model, el }) {
   el.classList.add("gx-gallery");
@@ -13,7 +16,10 @@ function render({ model, el }) {
   place.className = "gx-place";
   el.append(back, list, forward, place);
   let address = null;
-  let edge = null; // where to put the focus once the next page is there
+  let edge = 0, left = 0; // once this page has been left, the focus goes to the next one's start (1) or end (-1)
+  let cursor = null; // the image that has the focus, or had it last
+  let wanted = null; // chosen here and not yet confirmed; older choices may still be confirmed first
+  let sent = 0, waiting = null, forgetting = null;
 
   function pager(sign, label, step) {
     const button = document.createElement("button");
@@ -33,7 +39,7 @@ function render({ model, el }) {
 
   function drawItems() {
     const items = model.get("items");
-    const held = list.contains(document.activeElement) || edge !== null;
+    const held = list.contains(document.activeElement);
     const buttons = items.map((item, position) => {
       const button = document.createElement("button");
       button.className = "gx-thumbnail";
@@ -47,8 +53,9 @@ function render({ model, el }) {
       button.style.backgroundSize = `${items.length * 100}% 100%`;
       const share = items.length > 1 ? position / (items.length - 1) : 0;
       button.style.backgroundPosition = `${share * 100}% 0`;
-      button.addEventListener("click", () => choose(item.index));
+      button.addEventListener("click", () => { wanted = null; choose(item.index); });
       button.addEventListener("keydown", (event) => move(event, position));
+      button.addEventListener("focus", () => { cursor = item.index; });
       return button;
     });
     list.replaceChildren(...buttons);
@@ -57,15 +64,20 @@ function render({ model, el }) {
     back.disabled = start === 0;
     forward.disabled = start + items.length >= total;
     drawSelected();
-    if (held && buttons.length) {
-      const at = edge === null ? buttons.findIndex((b) => b.tabIndex === 0) : edge < 0 ? buttons.length - 1 : 0;
-      buttons[at].focus({ preventScroll: true });
-      edge = null;
+    if (!buttons.length) return;
+    if (edge && start !== left) {
+      const button = buttons[edge < 0 ? buttons.length - 1 : 0];
+      edge = 0;
+      go(button);
+    } else if (held) {
+      const button = buttons.find((b) => Number(b.dataset.index) === cursor) ?? buttons.find((b) => b.tabIndex === 0);
+      button.focus({ preventScroll: true });
     }
   }
 
   function drawSelected() {
-    const selected = model.get("selected");
+    if (wanted === model.get("selected")) wanted = null;
+    const selected = wanted ?? model.get("selected");
     let reachable = false;
     for (const button of list.children) {
       const chosen = Number(button.dataset.index) === selected;
@@ -77,7 +89,22 @@ function render({ model, el }) {
   }
 
   function choose(index) {
+    clearTimeout(waiting);
+    sent = Date.now();
     model.send({ kind: "choose", index });
+  }
+
+  // The focus moves to a thumbnail, and the choice with it. A key that is held goes through many.
+  function go(button) {
+    button.focus({ preventScroll: true });
+    if (model.get("picking")) return;
+    const index = Number(button.dataset.index);
+    wanted = index;
+    drawSelected();
+    clearTimeout(waiting);
+    waiting = setTimeout(() => choose(index), Math.max(0, sent + PAUSE - Date.now()));
+    clearTimeout(forgetting);
+    forgetting = setTimeout(() => { wanted = null; drawSelected(); }, PATIENCE);
   }
 
   function move(event, position) {
@@ -89,9 +116,12 @@ function render({ model, el }) {
     const next = step && list.children[position + step];
     const turn = step || page;
     if (next) {
-      next.focus();
-    } else if (!(turn < 0 ? back : forward).disabled) {
+      edge = 0;
+      go(next);
+    } else if (!edge && !(turn < 0 ? back : forward).disabled) {
+      clearTimeout(waiting); // a choice on this page would turn back to it
       edge = turn;
+      left = model.get("start");
       model.send({ kind: "turn", step: turn });
     }
   }
@@ -110,6 +140,7 @@ function render({ model, el }) {
   drawSheet();
   return () => {
     observer.disconnect();
+    for (const timer of [waiting, forgetting]) clearTimeout(timer);
     for (const [name, listener] of Object.entries(listeners)) model.off(name, listener);
     if (address) URL.revokeObjectURL(address);
   };

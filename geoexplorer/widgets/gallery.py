@@ -26,8 +26,9 @@ _LONGEST_SIDE = 64
 class Gallery(anywidget.AnyWidget):
     """Thumbnails of some images of a set, a page at a time.
 
-    A click calls ``chosen`` with the image's index in the whole set; ``turned`` is called when
-    another page is shown. The one that is selected has an outline in its class's colour, and
+    A click calls ``chosen`` with the image's index in the whole set, and so does an arrow key,
+    unless an image is to be picked for something else; ``turned`` is called when another page is
+    shown. The one that is selected has an outline in its class's colour, and
     those whose predicted class is not their label carry a mark.
     """
 
@@ -38,6 +39,7 @@ class Gallery(anywidget.AnyWidget):
     start = traitlets.Int(0).tag(sync=True)
     total = traitlets.Int(0).tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
+    picking = traitlets.Bool(False).tag(sync=True)  # arrow keys look around, Enter picks
     capacity = traitlets.Int(12, min=1, max=200).tag(sync=True)  # thumbnails with room for them
 
     def __init__(self, *, chosen: Callable[[int], None], turned: Callable[[], None]) -> None:

@@ -34,6 +34,11 @@ explorer = gx.explore(clf, gx.load_images("digits"))
 explorer
 """
 MAP = ".gx-plot .nsewdrag"
+IN_SIGHT = """it => {
+    const {left, right, top, bottom} = it.getBoundingClientRect();
+    const seen = document.elementFromPoint((left + right) / 2, bottom - 2);
+    return bottom <= window.innerHeight && (it.contains(seen) || seen.contains(it));
+}"""
 
 
 def open_explorer(open_notebook: Any, cell: str = EXPLORE, **options: Any) -> Notebook:
@@ -172,8 +177,11 @@ def test_everything_can_be_done_with_the_keys(open_notebook):
     index = notebook.value("explorer.panel.shown.view.index")
     with another_map(notebook):
         page.keyboard.press("ArrowRight")
-        page.keyboard.press("Enter")
     assert notebook.value("explorer.panel.shown.view.index") == index + 1
+    page.locator(".gx-thumbnail").nth(3).click()  # the other one that is looked at has the focus
+    settle(notebook)
+    selected = page.locator(".gx-thumbnail[aria-selected=true]")
+    assert selected.evaluate("it => it === document.activeElement")
 
     page.locator(".gx-plot").first.focus()
     for _ in range(3):
@@ -196,6 +204,69 @@ def test_everything_can_be_done_with_the_keys(open_notebook):
         page.keyboard.press("Tab")
     for wanted in ("gx-thumbnail", "gx-plot", "gx-help", "Draw another", "Save the figure", "Copy"):
         assert any(wanted in each for each in reached), f"{wanted} is not reached by Tab: {reached}"
+
+
+def test_a_key_that_is_held_goes_through_the_pages_of_the_gallery(open_notebook):
+    notebook = open_explorer(open_notebook)
+    page = notebook.page
+    shown = page.locator(".gx-thumbnail").count()
+    page.locator(".gx-thumbnail").first.click()
+    settle(notebook)
+    index = 0
+    while index < shown + 3:
+        page.keyboard.down("ArrowRight")  # again and again, as of a key that is held
+        page.wait_for_timeout(30)
+        focused = page.evaluate("document.activeElement.dataset.index")
+        chosen = page.locator(".gx-thumbnail[aria-selected=true]").get_attribute("data-index")
+        assert chosen == focused
+        assert int(focused) >= index, "an older choice came back"
+        index = int(focused)
+    page.keyboard.up("ArrowRight")
+    settle(notebook)
+    notebook.wait_for(f"explorer.panel.shown.view.index == {index}")
+    assert notebook.value("explorer.header.gallery.start") == shown
+    assert page.evaluate("document.activeElement.dataset.index") == str(index)
+
+
+def test_while_an_image_is_picked_the_arrow_keys_only_look_around(open_notebook):
+    notebook = open_explorer(open_notebook)
+    page = notebook.page
+    page.locator(".gx-axis-kind select").nth(0).select_option("toward an image")
+    settle(notebook)
+    page.locator("button.gx-axis-image:visible").first.click()
+    notebook.wait_for("explorer.header.gallery.picking")
+    selected = page.locator(".gx-thumbnail[aria-selected=true]")
+    selected.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    focused = page.locator(".gx-thumbnail:focus-visible")
+    assert focused.get_attribute("aria-selected") == "false"
+    rings = [it.evaluate("it => getComputedStyle(it).outlineStyle") for it in (focused, selected)]
+    assert rings == ["dashed", "solid"]
+    index = int(focused.get_attribute("data-index"))
+    with another_map(notebook):
+        page.keyboard.press("Enter")
+    assert notebook.value("explorer.panel.choice.across.parameters") == {"image": index}
+    assert notebook.value("explorer.panel.shown.view.index") != index
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1280, 720)])
+def test_the_status_and_cancel_are_always_in_sight(open_notebook, size):
+    notebook = open_notebook([EXPLORE], size=size)
+    page = notebook.page
+    notebook.wait_for_plot()
+    for panel in ("Cross-section", "Curvature", "Paths", "Shared directions", "Detection"):
+        page.locator(".gx-explorer .lm-TabBar-tab", has_text=panel).click()
+        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)")
+        for part in (".gx-status", ".gx-bar button:has-text('Cancel')"):
+            assert page.locator(part).evaluate(IN_SIGHT), f"{part} at {panel}"
+    settle(notebook)
+    heard = page.locator(".gx-spoken [role=status]")
+    heard.evaluate("it => { window.region = it; }")
+    page.locator(".gx-thumbnail[aria-selected=false]").nth(3).click()
+    settle(notebook)
+    page.locator(".gx-spoken [role=status]", has_text="final").wait_for(state="attached")
+    assert heard.evaluate("it => it === window.region"), "a new live region is not heard"
 
 
 def test_cancel_stops_a_long_job_and_the_app_goes_on(open_notebook):
@@ -225,6 +296,7 @@ def test_an_error_is_shown_and_goes_away(open_notebook):
     alert = page.locator(".gx-errors [role=alert]")
     alert.wait_for()
     assert "choose another direction" in alert.text_content()
+    assert alert.evaluate(IN_SIGHT)
     assert not alert.locator("pre").is_visible()
     alert.locator("summary").click()
     assert "Traceback" in alert.locator("pre").text_content()

@@ -17,11 +17,12 @@ import torch
 from torch import nn
 
 import geoexplorer as gx
-from geoexplorer.jobs import Words
+from geoexplorer.jobs import Progress, Words
 from geoexplorer.widgets import explore
 from geoexplorer.widgets.axes import KINDS
 from geoexplorer.widgets.explorer import Explorer
 from geoexplorer.widgets.help import TERMS
+from geoexplorer.widgets.worker import Outcome
 
 PATIENCE = 120
 
@@ -85,7 +86,26 @@ def test_a_silent_step_shows_how_many_passes_it_has_made(open_explorer, monkeypa
     explorer.header.gallery._receive(None, {"kind": "choose", "index": 11}, [])
     passes = [re.search(r"progress> (.+) \(([\d,]+) network passes since\)", text) for text in said]
     assert any(found and int(found[2].replace(",", "")) > 0 for found in passes)
-    assert said[-1].startswith('<span role="status">done')
+    assert said[-1].startswith("<span>done, final after")
+
+
+def test_what_is_read_out_is_how_work_ended_and_long_waits(explorer, monkeypatch):
+    footer, clock = explorer.footer, [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    assert footer.spoken.text.startswith("done, final after")
+    footer.begin("Computing the view")
+    assert footer.spoken.text == ""
+    footer.progress(Progress(0.1), "at 10 %")
+    assert footer.spoken.text == ""
+    clock[0] += 3.0
+    for percent in range(20, 60):
+        footer.progress(Progress(percent / 100), f"at {percent} %")
+    assert footer.spoken.text == "at 20 %"
+    clock[0] += 30.0
+    footer.progress(Progress(0.7), "at 70 %")
+    assert footer.spoken.text == "at 70 %"
+    footer.end(Outcome.STOPPED, None)
+    assert footer.spoken.text.startswith("stopped")
 
 
 def test_choosing_another_image_ends_in_another_map(explorer):
@@ -155,7 +175,9 @@ def test_an_image_to_go_toward_is_picked_in_the_gallery(explorer):
     looked_at = panel.shown.view.index
     panel.across.kind.value = "toward an image"
     panel.across.controls["image"].click()
+    assert chosen.picking  # arrow keys look around
     chosen._receive(None, {"kind": "choose", "index": 20}, [])
+    assert not chosen.picking
     assert panel.choice.across.parameters == {"image": 20}
     assert panel.shown.view.index == looked_at
     marks = panel.result().plane.marks
