@@ -878,8 +878,8 @@ def _memory(value: int | None, device: torch.device) -> int:
         return int(torch.cuda.get_device_properties(device).total_memory * _GPU_MEMORY_SHARE)
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < _LEAST_MEMORY:
         raise ValueError(
-            f"memory must be a whole number of bytes, at least {_LEAST_MEMORY} (16 MiB), or None, "
-            f"got {value!r}"
+            f"memory must be a whole number of bytes, at least {_LEAST_MEMORY} (16 MiB), such as "
+            f"2 * 2**30 for 2 GiB, or None, got {value!r}"
         )
     return int(value)
 
@@ -892,10 +892,9 @@ def _dtype(module: nn.Module, value: torch.dtype | None) -> torch.dtype:
         )
         return value if value in _DTYPES else torch.float32
     if value not in _DTYPES:
-        raise TypeError(
-            f"dtype must be torch.float32, torch.float64 or None, got {value!r}: shorter ones are "
-            "too coarse to measure geometry with"
-        )
+        short = isinstance(value, torch.dtype) and value.is_floating_point
+        why = ": shorter ones are too coarse to measure geometry with" if short else ""
+        raise TypeError(f"dtype must be torch.float32, torch.float64 or None, got {value!r}{why}")
     return value
 
 

@@ -185,7 +185,6 @@ EXPLORER_NOTEBOOK = (
     json.dumps(
         {
             "cells": [
-                _cell("markdown", "title", "# geoexplorer"),
                 _cell(
                     "code",
                     "explore",
@@ -224,7 +223,8 @@ def _parser() -> argparse.ArgumentParser:
     opened = commands.add_parser(
         "lab",
         help="open the Explorer in JupyterLab",
-        description="Open the Explorer in JupyterLab, in the current directory.",
+        description="Open the Explorer in JupyterLab, in the current directory. Its notebook, "
+        "explorer.ipynb, is written there unless it is there already; no file is overwritten.",
     )
     opened.add_argument("--no-browser", action="store_true", help="only print the address")
     opened.add_argument("--port", type=_port, metavar="N", help="port to listen on")

@@ -618,3 +618,17 @@ def test_chunks_on_a_cpu_grow_with_the_weights_that_they_share():
         return Classifier(module.eval(), input_shape=(3, 256, 256), device="cpu").chunk_size
 
     assert chunk(1) < chunk(40) <= 256
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"dtype": "float64"}, "torch.float64 or None, got 'float64'$"),
+        ({"dtype": torch.float16}, "too coarse to measure"),
+        ({"memory": "2GB"}, r"such as 2 \* 2\*\*30 for 2 GiB"),
+    ],
+)
+def test_a_refused_option_comes_with_what_is_accepted(option, said):
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
+    with pytest.raises((TypeError, ValueError), match=said):
+        gx.Classifier(net, input_shape=(1, 8, 8), device="cpu", **option)

@@ -37,16 +37,17 @@ def test_the_shipped_notebook_is_the_one_that_lab_opens():
 def test_the_notebook_is_valid_and_has_no_output():
     notebook = nbformat.reads(cli.EXPLORER_NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
-    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code"]
-    assert notebook.cells[1].outputs == []
-    assert notebook.cells[1].execution_count is None
+    # The first cell is the one that runs: Shift+Enter once shows the Explorer.
+    assert [cell.cell_type for cell in notebook.cells] == ["code"]
+    assert notebook.cells[0].outputs == []
+    assert notebook.cells[0].execution_count is None
 
 
 def test_the_notebook_is_written_once_and_then_left_to_its_owner(tmp_path):
     path = cli.explorer_notebook(tmp_path)
     assert path == tmp_path / "explorer.ipynb"
     notebook = json.loads(path.read_text())
-    notebook["cells"][0]["source"] = ["# My notes"]
+    notebook["cells"][0]["source"].append("  # My notes")
     path.write_text(json.dumps(notebook))
     assert cli.explorer_notebook(tmp_path) == path
     assert "My notes" in path.read_text()

@@ -449,8 +449,8 @@ def _check_precision(clf: Classifier, plane: Plane, precision: Any, refine: str)
     if precision == "mixed":
         if refine != "everything":
             raise ValueError(
-                "precision must be 'full' where refine is 'boundary': pixels can be interpolated "
-                "from full values only; or choose refine='everything'"
+                "precision='mixed' needs refine='everything' beside it: the default, "
+                "refine='boundary', interpolates pixels, which takes values of full precision"
             )
         require_bfloat16(clf, clf.prepare(plane.origin))
 

@@ -199,7 +199,7 @@ class OnlyFull(nn.Module):
     ("message", "options"),
     [
         ("precision must be one of 'full', 'mixed', got 'half'", {"precision": "half"}),
-        ("precision must be 'full' where refine is 'boundary'", {"refine": "boundary"}),
+        ("precision='mixed' needs refine='everything'", {"refine": "boundary"}),
         ("precision must be 'full' for this network, which cannot compute in bfloat16", {}),
     ],
 )
