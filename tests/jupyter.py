@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 
 @dataclass
 class Server:
-    """A Jupyter server (JupyterLab or Voila) that knows nothing of its user's settings."""
+    """A JupyterLab that knows nothing of its user's settings."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -70,26 +70,7 @@ class Server:
 @contextmanager
 def jupyter_lab(folder: Path) -> Iterator[Server]:
     """Run JupyterLab, with everything it reads and writes inside a folder."""
-    names = ("config", "data", "runtime", "settings", "workspaces", "ipython", "kernel", "root")
-    places = {name: folder / name for name in names}
-    for place in places.values():
-        place.mkdir()
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("JUPYTER", "IPYTHON", "PYTEST"))
-    }
-    environment = {
-        **inherited,
-        "IPYTHONDIR": str(places["ipython"]),
-        "JUPYTERLAB_SETTINGS_DIR": str(places["settings"]),
-        "JUPYTERLAB_WORKSPACES_DIR": str(places["workspaces"]),
-        "JUPYTER_CONFIG_DIR": str(places["config"]),
-        "JUPYTER_DATA_DIR": str(places["data"]),
-        "JUPYTER_PATH": kernel_environment(places["kernel"])["JUPYTER_PATH"],
-        "JUPYTER_RUNTIME_DIR": str(places["runtime"]),
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), inherited.get("PYTHONPATH", "")]),
-    }
+    places, environment = _apart(folder)
     port, token = free_port(), secrets.token_hex(16)
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
@@ -124,12 +105,67 @@ def jupyter_lab(folder: Path) -> Iterator[Server]:
         wait_until(lambda: _answers(server, log.name), "JupyterLab answers")
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
+
+
+@contextmanager
+def voila(folder: Path, notebook: Path) -> Iterator[str]:
+    """Serve a notebook as a dashboard; gives its address."""
+    places, environment = _apart(folder)
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "voila", str(notebook), "--no-browser", f"--port={port}"),
+        *("--Voila.ip=127.0.0.1", "--show_tracebacks=True"),
+    ]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, cwd=places["root"]
+        )
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"Voila ended at once:\n{Path(log.name).read_text()}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_until(listens, "Voila answers")
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        _end(process)
+
+
+def _apart(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Folders for all that a server reads and writes, and the environment that names them."""
+    names = ("config", "data", "runtime", "settings", "workspaces", "ipython", "kernel", "root")
+    places = {name: folder / name for name in names}
+    for place in places.values():
+        place.mkdir()
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON", "PYTEST"))
+    }
+    return places, {
+        **inherited,
+        "IPYTHONDIR": str(places["ipython"]),
+        "JUPYTERLAB_SETTINGS_DIR": str(places["settings"]),
+        "JUPYTERLAB_WORKSPACES_DIR": str(places["workspaces"]),
+        "JUPYTER_CONFIG_DIR": str(places["config"]),
+        "JUPYTER_DATA_DIR": str(places["data"]),
+        "JUPYTER_PATH": kernel_environment(places["kernel"])["JUPYTER_PATH"],
+        "JUPYTER_RUNTIME_DIR": str(places["runtime"]),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), inherited.get("PYTHONPATH", "")]),
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

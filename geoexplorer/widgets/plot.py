@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import anywidget
@@ -31,6 +32,18 @@ class Plot(go.FigureWidget):
     def lock(self) -> threading.RLock:
         """Held while the figure is changed."""
         return self._lock
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """What the browser builds the figure from; the whole of it is the figure as it is now.
+
+        Plotly keeps that of the moment when the figure was made, and a page that comes later (one
+        of Voila, or one that was loaded again) would show it without any change since.
+        """
+        with self.lock:
+            if key is None and hasattr(self, "_layout_obj"):
+                now = {"_widget_data": self._data, "_widget_layout": self._layout_obj._props}
+                self._trait_values.update(deepcopy(now))
+            return super().get_state(key, drop_defaults)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take in what the browser sends, but not in the middle of an update.
