@@ -1,5 +1,6 @@
 """A result becomes a plotly figure. Nothing here ever sees a network."""
 
+from geoexplorer.figures import quick_plotly  # noqa: F401  before plotly
 from geoexplorer.figures.colours import class_colour, text_colour
 from geoexplorer.figures.drawing import draw, drawing_of
 from geoexplorer.figures.export import save

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from geoexplorer import jobs
@@ -344,5 +343,7 @@ def _area(natural: NDArray[np.float64], perturbed: NDArray[np.float64]) -> float
     n, m = len(natural), len(perturbed)
     if n == 0 or m == 0:
         return float("nan")
+    from scipy.stats import rankdata  # takes a second to import
+
     ranks = rankdata(np.concatenate([natural, perturbed]))
     return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
