@@ -20,6 +20,8 @@ INSTALL_SECONDS = 300
 # A process has 2.4 GB near the end; while it runs tests of the page, its browser and servers take
 # 1.5 GB more.
 MOST_WORKERS = 2
+# Of the page tests, so that no process is left alone with a long file at the end.
+LONGEST_FIRST = ("test_paths", "test_explorer", "test_notebooks", "test_shared")
 HOW_TO_GET_A_BROWSER = (
     "Install one with `apt-get install chromium` (Debian, Ubuntu) or "
     "`python -m playwright install --with-deps chromium`, then run the tests again."
@@ -50,10 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
 
 
-def _place(item: pytest.Item) -> int:
+def _place(item: pytest.Item) -> tuple[int, int]:
     if item.get_closest_marker("browser") is None:
-        return 0
-    return 2 if "playwright_browser" in getattr(item, "fixturenames", ()) else 1
+        return 0, 0
+    if "playwright_browser" not in getattr(item, "fixturenames", ()):
+        return 1, 0
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    return 2, order.get(item.path.stem, len(order))
 
 
 @pytest.fixture(scope="session")

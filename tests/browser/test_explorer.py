@@ -353,8 +353,8 @@ def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
     area.wait_for(state="detached")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1332, 1832])  # cells 900 and 1400 pixels wide
+# Cells 900 and 1400 pixels wide. Colours do not depend on the width, nor sizes on the theme.
+@pytest.mark.parametrize(("width", "theme"), [(1332, "light"), (1832, "dark")])
 def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
     notebook = open_explorer(open_notebook, size=(width, 768), theme=theme)
     page = notebook.page
