@@ -841,10 +841,22 @@ def named_devices(
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(
                 f"device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA "
-                "devices are available; accepted here: 'auto' or 'cpu'"
-                + "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
+                f"devices are available; {_accepted_devices()}"
             )
+        if device.type not in ("cpu", "cuda"):
+            try:
+                torch.empty(1, device=device)
+            except (AssertionError, ImportError, RuntimeError) as error:  # NotImplementedError too
+                raise ValueError(
+                    f"device {str(device)!r} was asked for, but torch cannot use it on this "
+                    f"machine; {_accepted_devices()}"
+                ) from error
     return tuple(map(_numbered, devices))
+
+
+def _accepted_devices() -> str:
+    cuda = "".join(f", 'cuda:{index}'" for index in range(torch.cuda.device_count()))
+    return f"accepted here: 'auto' or 'cpu'{cuda}"
 
 
 def _numbered(device: torch.device) -> torch.device:

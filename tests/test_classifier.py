@@ -525,6 +525,7 @@ class TestBadNetworks:
         ({"std": 0}, "std must be positive"),
         ({"class_names": ["a"]}, "one name for each of the 4 classes"),
         ({"device": "cuda:99"}, "device 'cuda:99' was asked for"),
+        ({"device": "vulkan"}, "torch cannot use it on this machine; accepted here: 'auto' or"),
         ({"device": "toaster"}, "device must be 'auto'"),
         ({"device": []}, "at least one device"),
         ({"device": None}, "device must be 'auto'"),
