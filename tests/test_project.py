@@ -9,6 +9,7 @@ import sys
 import zipfile
 
 import pytest
+import yaml
 
 import geoexplorer
 from tests.jupyter import REPOSITORY
@@ -117,3 +118,13 @@ def test_readme_has_the_two_commands_and_ci_runs_the_one_for_tests():
     pattern = re.search(r"grep -m 1 -oE '(.+)' README.md", script).group(1)
     assert re.search(pattern, readme).group() == tests
     assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
+
+
+def test_the_citation_is_that_of_this_version():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == geoexplorer.__version__
+    paper = citation["preferred-citation"]
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert paper["doi"] in readme
+    assert paper["title"] in readme
