@@ -1,6 +1,7 @@
 """The project keeps its own rules: imports, public names, what is shipped, what README says."""
 
 import ast
+import configparser
 import os
 import re
 import shutil
@@ -123,7 +124,10 @@ def test_readme_has_the_two_commands_and_ci_runs_the_one_for_tests():
 def test_the_citation_is_that_of_this_version():
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
-    assert citation["version"] == geoexplorer.__version__
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / "setup.cfg")
+    assert citation["version"] == config["metadata"]["version"] == geoexplorer.__version__
+    assert citation["license"] == config["metadata"]["license"]
     paper = citation["preferred-citation"]
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert paper["doi"] in readme
