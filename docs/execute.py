@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 COURSE = Path(__file__).resolve().parents[1] / "notebooks"
 MEMORY = 2 * 2**30  # bytes: what Binder gives at most
@@ -32,26 +32,38 @@ _ENVIRONMENT = {
 # Libraries reserve addresses that they never fill, a torch that can use GPUs more than 2 GB. So the
 # limit is set on top of them, and such that all that is resident may be MEMORY bytes.
 _HOLD = f"""
-import resource, geoexplorer, geoexplorer.widgets, sklearn.datasets, torch, torchvision
-def _bytes(name):
-    (line,) = [line for line in open("/proc/self/status") if line.startswith(name)]
-    return 1024 * int(line.split()[1])
-try:
-    _limit = _bytes("VmSize") + {MEMORY} - _bytes("VmRSS")
-    resource.setrlimit(resource.RLIMIT_AS, (_limit, _limit))
-except OSError:
-    pass  # without /proc memory is measured, but not held
+def _hold():
+    import geoexplorer, geoexplorer.widgets, sklearn.datasets, torch, torchvision
+    def size(name):
+        with open("/proc/self/status") as status:
+            (line,) = [line for line in status if line.startswith(name)]
+        return 1024 * int(line.split()[1])
+    try:
+        import resource
+        limit = size("VmSize") + {MEMORY} - size("VmRSS")
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (ImportError, OSError):
+        pass  # not on Linux: memory is measured where it can be, but not held
+_hold()
+del _hold
 """
-# Widgets compute in a thread of their own, and what they still do counts.
+# Widgets compute in a thread of their own, and what they still do counts. The highest size comes
+# from /proc: that of getrusage is the size of the parent, where that was larger.
 _SETTLE = f"""
-import gc, resource, sys
-from geoexplorer.widgets import Explorer
-for _explorer in [each for each in gc.get_objects() if type(each) is Explorer]:
-    assert _explorer.wait({_CELL_SECONDS}), "an Explorer does not come to an end"
-    if _explorer.errors.last is not None:
-        raise _explorer.errors.last
-_unit = 1 if sys.platform == "darwin" else 1024
-print(_unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+def _settle():
+    import gc, sys
+    from geoexplorer.widgets import Explorer
+    for explorer in [each for each in gc.get_objects() if type(each) is Explorer]:
+        assert explorer.wait({_CELL_SECONDS}), "an Explorer does not come to an end"
+        if explorer.errors.last is not None:
+            raise explorer.errors.last
+    try:
+        with open("/proc/self/status") as status:
+            print(*[1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM")])
+    except OSError:
+        print("nan")
+_settle()
+del _settle
 """
 
 
@@ -61,7 +73,7 @@ class Run:
 
     notebook: nbformat.NotebookNode  # with its outputs
     seconds: float  # of the wall, the start of the kernel included
-    peak: float  # MiB of the kernel, at most
+    peak: float  # MiB of the kernel, at most; NaN where it is not known
     ask: Callable[[str], str]  # runs a further cell that the notebook does not keep: what it prints
 
     def __str__(self) -> str:
@@ -76,6 +88,8 @@ def running(path: Path) -> Iterator[Run]:
     ------
     nbclient.exceptions.CellExecutionError
         If a cell raises something, or an Explorer shows an error.
+    nbclient.exceptions.DeadKernelError, nbclient.exceptions.CellTimeoutError
+        If the kernel ends amid a cell, or a cell does not.
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=_CELL_SECONDS, store_widget_state=False)
@@ -95,7 +109,7 @@ def running(path: Path) -> Iterator[Run]:
         ask(_HOLD)
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
-        peak = int(ask(_SETTLE)) / 2**20
+        peak = float(ask(_SETTLE)) / 2**20
         yield Run(notebook, time.perf_counter() - started, peak, ask)
 
 
@@ -110,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with running(path) as run:
                 print(f"{path.name:36} {run}", flush=True)
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             print(f"{path.name:36} {error}", file=sys.stderr, flush=True)
             failed += 1
             continue

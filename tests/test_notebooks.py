@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -87,12 +88,29 @@ def test_it_runs_within_a_small_machine_and_its_check_is_fair(path, record_prope
             assert run.ask(check).startswith(verdict), source
 
 
-def test_a_notebook_that_takes_more_memory_fails(tmp_path):
-    path = tmp_path / "large.ipynb"
-    cell = nbformat.v4.new_code_cell("import torch; torch.ones(3, 2**28).sum()")  # 3 GB
+def failing(folder, source, capfd):
+    """What is said of a notebook with this cell, which does not run to its end."""
+    path = folder / "failing.ipynb"
+    cell = nbformat.v4.new_code_cell(source)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
-    assert execute.main([str(path), "--out", str(tmp_path / "out")]) == 1
-    assert not (tmp_path / "out").exists()
+    assert execute.main([str(path), "--out", str(folder / "out")]) == 1
+    assert not (folder / "out").exists()
+    return capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is held on Linux only")
+def test_a_notebook_that_takes_more_memory_fails(tmp_path, capfd):
+    source = "import torch\ntorch.ones(3, 2**28).sum()"  # 3 GB
+    assert "allocate memory" in failing(tmp_path, source, capfd)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("import os\nos._exit(3)", "died"), ("torch", "name 'torch' is not defined")],
+    ids=["a kernel that ends", "a name that was not imported"],
+)
+def test_what_else_does_not_run_fails(tmp_path, capfd, source, said):
+    assert said in failing(tmp_path, source, capfd)
 
 
 @pytest.mark.parametrize("path", **named(sorted(execute.COURSE.glob("*.ipynb"))))

@@ -14,8 +14,6 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from _plotly_utils import optional_imports
-
 
 class _Later(ModuleType):
     """A module that is imported when something in it is asked for."""
@@ -25,14 +23,17 @@ class _Later(ModuleType):
 
 
 def _without_nbformat() -> None:
-    missing = getattr(optional_imports, "_not_importable", None)
-    if not isinstance(missing, set) or {"plotly.io", "nbformat"} & set(sys.modules):
+    if {"plotly.io", "nbformat"} & set(sys.modules):
         return
-    missing.add("nbformat")
     try:
-        renderers = import_module("plotly.io._renderers")
-    finally:
-        missing.discard("nbformat")
+        missing = import_module("_plotly_utils.optional_imports")._not_importable
+        missing.add("nbformat")
+        try:
+            renderers = import_module("plotly.io._renderers")
+        finally:
+            missing.discard("nbformat")
+    except (AttributeError, ImportError):
+        return
     if find_spec("nbformat") is not None:
         renderers.nbformat = _Later("nbformat")  # type: ignore[attr-defined]
 

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from geoexplorer.figures import quick_plotly
+
 SOURCE = """
 import sys
 {before}
@@ -28,3 +32,11 @@ def test_nbformat_is_imported_when_plotly_shows_a_figure_by_itself():
 
 def test_plotly_that_is_there_already_is_left_alone():
     assert run("import plotly.io") == ("True False", "True")
+
+
+@pytest.mark.parametrize("name", ["_plotly_utils.optional_imports", "plotly.io._renderers"])
+def test_names_that_plotly_has_no_more_are_done_without(name, monkeypatch):
+    for known in ("plotly.io", "nbformat"):
+        monkeypatch.delitem(sys.modules, known, raising=False)
+    monkeypatch.setitem(sys.modules, name, None)
+    quick_plotly._without_nbformat()
