@@ -17,8 +17,8 @@ MOST_MIB = 1536
 # Right and wrong sources of the cell that the reader changes.
 ANSWERS = {
     "1_explorer": (
-        "explorer.selection.image = 18\nchosen = explorer.selection.image",
-        "explorer.selection.image = 10\nchosen = explorer.selection.image",
+        "explorer.selection.image = 18\nchosen = explorer.to_json()['selection']['image']",
+        "explorer.selection.image = 10\nchosen = explorer.to_json()['selection']['image']",
     ),
     "2_decision_boundary": (
         "found = gx.nearest_boundary(clf, x[8], 0)\nanswer = x[8] + 1.02 * found.perturbations[0]",
@@ -82,7 +82,7 @@ def test_it_runs_within_a_small_machine_and_its_check_is_fair(path, record_prope
         record_property("took", f"{path.name:36} {run}")
         assert run.peak < MOST_MIB
         shown = [cell for cell in run.notebook.cells if "check" in cell.metadata.get("tags", [])]
-        assert not re.match("Right|Not yet", shown[0].outputs[0].text), "answered beforehand"
+        assert not shown[0].outputs[0].text.startswith("Right"), "answered beforehand"
         for source, verdict in ((wrong, "Not yet"), (right, "Right")):
             run.ask(source)
             assert run.ask(check).startswith(verdict), source
