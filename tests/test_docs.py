@@ -129,6 +129,8 @@ def test_the_blocks_of_the_readme_run(shown):
     for slow, quick in quicker.items():
         text = text.replace(slow, quick)
     written = blocks(text, "python")
+    for block in blocks(text, "python cluster"):
+        compile(block.source, "README.md", "exec")
     # What a reader has: a network, images and labels.
     net = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
     own = {"net": net, "x": torch.rand(9, 3, 224, 224), "y": torch.arange(9) % 3}
