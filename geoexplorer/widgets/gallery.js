@@ -65,7 +65,7 @@ function render({ model, el }) {
     forward.disabled = start + items.length >= total;
     drawSelected();
     if (!buttons.length) return;
-    if (edge && start !== left) {
+    if (edge && held && start !== left) {
       const button = buttons[edge < 0 ? buttons.length - 1 : 0];
       edge = 0;
       go(button);

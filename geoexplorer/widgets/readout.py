@@ -68,7 +68,8 @@ class Readout(anywidget.AnyWidget):
         self, boundary: BoundaryPoints | None, label: str | None, own: int, names: Sequence[str]
     ) -> None:
         """Say what is known about x: its classes and its nearest boundary."""
-        predicted = f"{term('predicted', 'own')} {escape(names[own])}"
+        # The scores above are those of the place under the pointer; this is not.
+        predicted = f"<i>x</i>: {term('predicted', 'own')} {escape(names[own])}"
         if label is not None:
             predicted += f", labelled {escape(label)}"
             predicted += " <b>(misclassified)</b>" if label != names[own] else ""

@@ -51,5 +51,6 @@ class Spoken(anywidget.AnyWidget):
             self._due = time.monotonic() + _AGAIN_SECONDS
 
     def say(self, text: str) -> None:
-        """Say something now."""
+        """Say something now, also what was said last."""
+        self.text = ""
         self.text = text
