@@ -352,15 +352,12 @@ class _Sampler:
         # The images of all pixels at once would not fit; those of a chunk do.
         at_once = self.clf.chunk_size * len(self.clf.devices)
         rows = coordinates.to(self.clf.device, self.clf.dtype)
-        logits = torch.empty(0)
-        for start in range(0, len(rows), at_once):
-            part = slice(start, start + at_once)
-            found = forward(self._plane.points(rows[part]))
-            if not start:
-                # Filled from now on: many small tensors that stay would lie scattered between
-                # the large ones that a pass leaves, and keep their memory from being used again.
-                logits = found.new_empty(len(rows), found.shape[1])
-            logits[part] = found
+        count = math.ceil(len(rows) / at_once)
+        # Filled in: many small tensors that stay would lie scattered between the large ones that a
+        # pass leaves, and keep their memory from being used again.
+        logits = rows.new_empty(len(rows), self.clf.n_classes)
+        for part, filled in zip(rows.tensor_split(count), logits.tensor_split(count), strict=True):
+            filled.copy_(forward(self._plane.points(part)))
         self.evaluations += len(coordinates)
         return logits.cpu()
 
