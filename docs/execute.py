@@ -20,7 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-COURSE = Path(__file__).resolve().parents[1] / "notebooks"
+LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[1-9]_*.ipynb"))
 MEMORY = 2 * 2**30  # bytes: what Binder gives at most
 _CELL_SECONDS = 300
 _ENVIRONMENT = {
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for them and their outputs")
     arguments = parser.parse_args(argv)
     failed = 0
-    for path in arguments.notebooks or sorted(COURSE.glob("[1-9]*.ipynb")):
+    for path in arguments.notebooks or LESSONS:
         try:
             with running(path) as run:
                 print(f"{path.name:36} {run}", flush=True)

@@ -23,6 +23,7 @@ from typing import Any
 from geoexplorer.cli import kernel_environment
 
 REPOSITORY = Path(__file__).parents[1]
+LESSONS = sorted((REPOSITORY / "notebooks").glob("[1-9]_*.ipynb"))  # the course, in order
 PATIENCE = 120.0  # seconds; what takes longer hangs, and slow machines are no failure
 
 
@@ -70,7 +71,7 @@ class Server:
 @contextmanager
 def jupyter_lab(folder: Path) -> Iterator[Server]:
     """Run JupyterLab, with everything it reads and writes inside a folder."""
-    places, environment = _apart(folder)
+    places, environment = _separate_environment(folder)
     port, token = free_port(), secrets.token_hex(16)
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
@@ -111,7 +112,7 @@ def jupyter_lab(folder: Path) -> Iterator[Server]:
 @contextmanager
 def voila(folder: Path, notebook: Path) -> Iterator[str]:
     """Serve a notebook as a dashboard; gives its address."""
-    places, environment = _apart(folder)
+    places, environment = _separate_environment(folder)
     port = free_port()
     command = [
         *(sys.executable, "-m", "voila", str(notebook), "--no-browser", f"--port={port}"),
@@ -135,7 +136,7 @@ def voila(folder: Path, notebook: Path) -> Iterator[str]:
         _end(process)
 
 
-def _apart(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+def _separate_environment(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Folders for all that a server reads and writes, and the environment that names them."""
     names = ("config", "data", "runtime", "settings", "workspaces", "ipython", "kernel", "root")
     places = {name: folder / name for name in names}

@@ -7,12 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.jupyter import REPOSITORY
+from tests.jupyter import LESSONS, REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "docs"))
 import execute
 
-COURSE = sorted(execute.COURSE.glob("[1-9]_*.ipynb"))
 MOST_MIB = 1536
 # Right and wrong sources of the cell that the reader changes.
 ANSWERS = {
@@ -64,28 +63,27 @@ def cells(path, kind="code"):
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
 
 
-def with_tag(path, tag):
-    (cell,) = [cell for cell in cells(path) if tag in cell.metadata.get("tags", [])]
+def with_tag(notebook, tag):
+    (cell,) = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
     return cell
 
 
 def test_the_course_has_nine_notebooks_in_order():
-    assert [int(path.stem.split("_")[0]) for path in COURSE] == list(range(1, 10))
-    assert set(ANSWERS) == {path.stem for path in COURSE}
+    assert [int(path.stem.split("_")[0]) for path in LESSONS] == list(range(1, 10))
+    assert set(ANSWERS) == {path.stem for path in LESSONS}
 
 
-@pytest.mark.parametrize("path", **named(COURSE))
+@pytest.mark.parametrize("path", **named(LESSONS))
 def test_it_runs_within_a_small_machine_and_its_check_is_fair(path, record_property):
-    check = with_tag(path, "check").source
     right, wrong = ANSWERS[path.stem]
     with execute.running(path) as run:
         record_property("took", f"{path.name:36} {run}")
         assert run.peak < MOST_MIB
-        shown = [cell for cell in run.notebook.cells if "check" in cell.metadata.get("tags", [])]
-        assert not shown[0].outputs[0].text.startswith("Right"), "answered beforehand"
+        check = with_tag(run.notebook, "check")
+        assert not check.outputs[0].text.startswith("Right"), "answered beforehand"
         for source, verdict in ((wrong, "Not yet"), (right, "Right")):
             run.ask(source)
-            assert run.ask(check).startswith(verdict), source
+            assert run.ask(check.source).startswith(verdict), source
 
 
 def failing(folder, source, capfd):
@@ -113,7 +111,7 @@ def test_what_else_does_not_run_fails(tmp_path, capfd, source, said):
     assert said in failing(tmp_path, source, capfd)
 
 
-@pytest.mark.parametrize("path", **named(sorted(execute.COURSE.glob("*.ipynb"))))
+@pytest.mark.parametrize("path", **named(sorted((REPOSITORY / "notebooks").glob("*.ipynb"))))
 def test_it_is_kept_without_outputs(path):
     notebook = nbformat.read(path, 4)
     nbformat.validate(notebook)
@@ -124,7 +122,7 @@ def test_it_is_kept_without_outputs(path):
         assert len(cell.source.splitlines()) <= 25, "longer than a screen"
 
 
-@pytest.mark.parametrize("path", **named(COURSE))
+@pytest.mark.parametrize("path", **named(LESSONS))
 def test_it_has_what_each_lesson_has(path):
     text = "\n".join(cell.source for cell in cells(path, "markdown"))
     assert re.match(rf"# {path.stem[0]}\. ", text)
@@ -133,7 +131,8 @@ def test_it_has_what_each_lesson_has(path):
     assert "**To remember.**" in text
     live = re.compile(r"gx\.explore\(|FigureWidget\(")
     assert any(live.search(cell.source) for cell in cells(path))
-    assert with_tag(path, "exercise")
-    assert with_tag(path, "check").metadata.jupyter.source_hidden
+    notebook = nbformat.read(path, 4)
+    assert with_tag(notebook, "exercise")
+    assert with_tag(notebook, "check").metadata.jupyter.source_hidden
     for link in re.findall(r"\]\(([^)#]+)", text):
         assert link.startswith("http") or (path.parent / link).exists(), link

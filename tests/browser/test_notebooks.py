@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.jupyter import REPOSITORY
+from tests.jupyter import LESSONS
 
 # Progress is written where errors are, so that a program's output stays clean.
 PROGRESS = r"^kernel: \s*(starting|boundary points|final|1 figure, written|\[1/1\]|The page is)"
-COURSE = sorted((REPOSITORY / "notebooks").glob("[1-9]_*.ipynb"))
 
 
-@pytest.mark.parametrize("path", COURSE, ids=[path.stem for path in COURSE])
+@pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
 def test_it_runs_and_shows_what_is_live(path, open_notebook):
     notebook = open_notebook(path)
     notebook.expect(PROGRESS)
