@@ -34,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FORMAT = 1
+_SHOWN_IN_FULL = 8  # numbers of an array, where a result is printed
 
 
 class Stored:
@@ -44,6 +45,17 @@ class Stored:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Stored.known[cls.__name__] = cls
+
+    def __repr__(self) -> str:
+        """Shapes and ranges, a line a field: what is printed never grows with the images."""
+        shown = {
+            item.name: _in_short(getattr(self, item.name))
+            for item in dataclasses.fields(self)  # type: ignore[arg-type]
+            if item.repr
+        }
+        width = max(map(len, shown), default=0)
+        lines = [f"    {name:{width}}  {text}" for name, text in shown.items()]
+        return "\n".join([type(self).__name__, *lines])
 
 
 Stored.known[Cost.__name__] = Cost
@@ -143,7 +155,7 @@ S = TypeVar("S", bound="Result")
 B = TypeVar("B", bound="BatchResult")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(Stored):
     """What a computation gives; the base of all results.
 
@@ -158,6 +170,15 @@ class Result(Stored):
 
     provenance: Provenance = field(default_factory=Provenance, kw_only=True, repr=False)
     progress: Progress = field(default_factory=Progress, kw_only=True, repr=False)
+
+    def __repr__(self) -> str:
+        made, progress = self.provenance, self.progress
+        lines = [super().__repr__()]
+        if made.function:
+            lines.append(f"made by {made.function} with {made.network} in {made.seconds:.3g} s")
+        if not progress.complete:
+            lines.append(f"not final: {progress.message}")
+        return "\n".join(lines)
 
     @property
     def cost(self) -> Cost:
@@ -225,7 +246,7 @@ class ResultList(list[S]):
         self.progress = progress
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BatchResult(Result):
     """A result with one row an image. Indexing always gives a batch again."""
 
@@ -283,6 +304,24 @@ def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
+def _in_short(value: Any) -> str:
+    """A field of a result in a line: small arrays in full, others by shape and range."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        array = torch.as_tensor(value)
+        shape = f"({', '.join(map(str, array.shape))}{',' * (array.ndim == 1)})"
+        if array.numel() <= _SHOWN_IN_FULL:
+            return f"{shape}  {', '.join(map(_number, array.flatten().tolist()))}".rstrip()
+        if array.dtype == torch.bool:
+            return f"{shape}  {int(array.sum())} of {array.numel()} True"
+        known = array[array.isfinite()]
+        if not known.numel():
+            return f"{shape}  none finite"
+        return f"{shape}  {_number(known.min().item())} to {_number(known.max().item())}"
+    if isinstance(value, (tuple, list, Mapping)) and len(str(value)) > 80:
+        return f"{len(value)} of them"
+    return type(value).__name__ if isinstance(value, Stored) else repr(value)
+
+
 @cache
 def _versions() -> dict[str, str]:
     return {
@@ -291,6 +330,10 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def versions_in_words() -> str:

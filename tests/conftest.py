@@ -21,7 +21,7 @@ INSTALL_SECONDS = 300
 # 1.5 GB more.
 MOST_WORKERS = 2
 # Of the page tests, so that no process is left alone with a long file at the end.
-LONGEST_FIRST = ("test_paths", "test_explorer", "test_notebooks", "test_shared")
+LONGEST_FIRST = ("test_explorer", "test_notebooks", "test_paths", "test_layout")
 HOW_TO_GET_A_BROWSER = (
     "Install one with `apt-get install chromium` (Debian, Ubuntu) or "
     "`python -m playwright install --with-deps chromium`, then run the tests again."

@@ -1,19 +1,21 @@
 """The base of all results: saving, loading, indexing, provenance."""
 
+import re
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import geoexplorer as gx
 from geoexplorer.classifier import Classifier, Cost
 from geoexplorer.geometry.boundary import nearest_boundary
 from geoexplorer.jobs import Progress
-from geoexplorer.results import BatchResult, Provenance, Recorder, Result
+from geoexplorer.results import BatchResult, Provenance, Recorder, Result, Stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,3 +160,27 @@ def test_provenance_says_how(tmp_path):
     assert made.cost == Cost(forwards=2)
     assert made.fingerprint == clf.fingerprint
     assert set(made.versions) == {"geoexplorer", "torch", "numpy", "python"}
+
+
+def test_what_is_printed_does_not_grow_with_the_images():
+    flat = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval(), input_shape=(1, 2, 2))
+    few, many = (nearest_boundary(flat, torch.rand(n, 1, 2, 2)) for n in (2, 500))
+    assert re.search(r"\n +converged +\(2,\)  True, True\n", repr(few))
+    assert re.search(r"\n +points +\(500, 1, 2, 2\)  -?\d.* to \d", repr(many))
+    assert "\nmade by nearest_boundary with " in repr(many)
+    assert len(repr(many)) < 1000
+    partial = replace(few, progress=Progress(0.5, "half"))
+    assert repr(partial) == f"{few!r}\nnot final: half"
+
+
+def test_no_result_prints_its_arrays():
+    for name in gx.__all__:
+        getattr(gx, name)  # registers what it returns
+    kinds = [kind for kind in Stored.known.values() if kind.__module__.startswith("geoexplorer.")]
+    arrays = ("Tensor", "Floats", "NDArray")
+    with_arrays = [
+        kind for kind in kinds
+        if any(word in str(item.type) for item in fields(kind) for word in arrays)
+    ]  # fmt: skip
+    assert len(with_arrays) > 15
+    assert all(kind.__repr__ in (Stored.__repr__, Result.__repr__) for kind in with_arrays)

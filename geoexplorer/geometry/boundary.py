@@ -33,7 +33,7 @@ _COARSE = 0.01  # of the bounds' width: rounding of a pixel beyond which an imag
 _BLOCK_BYTES = 256 * 2**20  # search state held at once, where memory allows
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BoundaryPoints(BatchResult):
     """Boundary points z = x + r of a batch of images, and how good they are.
 

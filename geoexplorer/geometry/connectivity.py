@@ -49,7 +49,7 @@ class PairCounts(Stored):
     anchors_max: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Connectivity(BatchResult):
     """Random pairs and what was found of them; one row a pair."""
 

@@ -20,7 +20,7 @@ from geoexplorer.results import Recorder, Result
 __all__ = ["ConvexCombinations", "convex_combinations", "convex_combinations_steps"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvexCombinations(Result):
     """How often a convex combination of k images of a class is in its region, against k.
 

@@ -35,7 +35,7 @@ from geoexplorer.jobs import Progress
 __all__ = ["PrincipalCurvatures", "principal_curvatures", "principal_curvatures_steps"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrincipalCurvatures(Curvature):
     """Principal curvatures of the boundary, the eigenvalues of the shape operator G, descending.
 

@@ -29,7 +29,7 @@ _SCALED = ("central_difference", "smoothed", "secant")  # methods that have a st
 _STEPS = tuple(2.0**exponent for exponent in range(-6, 3))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CurvatureByStep(Curvature):
     """Curvatures along given directions, measured at several steps h: ``(n, m, s)``.
 

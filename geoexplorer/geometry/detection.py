@@ -52,7 +52,7 @@ class Baselines(NamedTuple):
     runner_up: Tensor  # (n,) int64: the second highest class, as the recovered label
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detection(BatchResult):
     """Mean curvatures of the level sets through images, and what they say; one row an image."""
 

@@ -23,7 +23,7 @@ STOPS = torch.linspace(0.0, 3.0, 61)
 """t by default: 0 is the image, 1 its boundary point."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DetectionAlong(Detection):
     """Detection at x + t r for ascending t; one row a place."""
 

@@ -34,7 +34,7 @@ _COLUMNS = 512  # of pairs compared at once
 _TOGETHER = 64
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DetectionROC(Result):
     """Scores of natural images x and of perturbed ones x + α r, and what follows from them.
 

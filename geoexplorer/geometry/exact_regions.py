@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 _SAME = 1e-13
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Region(Stored):
     """One connected part of a class's region in a window: a polygon, which may have holes."""
 

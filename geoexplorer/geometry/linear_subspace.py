@@ -24,7 +24,7 @@ _NUMBERS = 2**20  # of a basis, looked at together
 _BLOCKS, _LARGEST_BLOCK = 4, 8  # of cosines by default, and the frequencies of one
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Subspace(Stored):
     """The span of m orthonormal directions, and what it is called.
 

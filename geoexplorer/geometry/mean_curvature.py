@@ -34,7 +34,7 @@ _POINTS_TOGETHER = 16
 _NOISE_VECTORS = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MeanCurvature(Curvature):
     """Means of the principal curvatures, trace(G) / (d - 1), ``(n,)``, from random probes."""
 
@@ -42,7 +42,7 @@ class MeanCurvature(Curvature):
     probes: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CurvatureDensity(Curvature):
     """How the d - 1 principal curvatures are distributed, as Gauss quadratures of random probes.
 

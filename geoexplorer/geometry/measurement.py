@@ -60,7 +60,7 @@ _FRAME_VECTORS = 6  # likewise, for each vector of a frame that is made orthonor
 _NEARLY = 0.999  # of the work, before the final result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curvature(BatchResult):
     """What all measured curvatures say about themselves; one row a boundary point.
 

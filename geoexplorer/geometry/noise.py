@@ -31,7 +31,7 @@ _NORMS = 8  # by default, evenly spaced up to the largest
 _LARGEST_NOISE = 0.15  # root mean square over the pixels, in the bounds' width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NoiseSensitivity(Result):
     """How often noise changes the predicted class: counts by subspace and norm of the noise."""
 

@@ -24,7 +24,7 @@ __all__ = ["NormalCurvature", "normal_curvature", "normal_curvature_steps"]
 _ACCEPTED = (*METHODS, "secant")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NormalCurvature(Curvature):
     """Curvatures of the boundary along given directions, ``(n, m)``."""
 

@@ -22,7 +22,7 @@ __all__ = ["NormalSections", "normal_sections", "normal_sections_steps"]
 _REACH = 1.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NormalSections(Result):
     """Cross-sections through one boundary point, each spanned by the normal and a tangent.
 

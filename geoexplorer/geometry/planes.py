@@ -18,7 +18,7 @@ __all__ = ["Plane"]
 _PARALLEL = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plane(Stored):
     """The points ``origin + x u + y v``, with x and y in l2 units of pixel values.
 

@@ -12,7 +12,7 @@ from geoexplorer.results import Result
 __all__ = ["RegionPath"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RegionPath(Result):
     """A polyline between two images of one class, and whether it stays in the class's region.
 

@@ -29,7 +29,7 @@ __all__ = ["RelativeCurvature", "relative_curvature", "relative_curvature_steps"
 _TOGETHER = 32  # directions at a point
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RelativeCurvature(Curvature):
     """ρ along given directions, ``(n, m)``: 1 is as curved as the boundary is on average."""
 

@@ -41,7 +41,7 @@ _CLEAR = 1e-3
 _FILLED = 1e-9  # share of the window by which the areas of all exact regions may differ from it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Boundary(Stored):
     """One connected piece of the boundary between two regions of a cross-section."""
 
@@ -49,7 +49,7 @@ class Boundary(Stored):
     points: NDArray[np.float64]  # (m, 2), plane coordinates; closed if the last equals the first
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossSection(Result):
     """The classification regions in a window of a plane, on a regular grid."""
 

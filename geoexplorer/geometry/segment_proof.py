@@ -11,7 +11,7 @@ from geoexplorer.results import Result
 __all__ = ["SegmentProof"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SegmentProof(Result):
     """Whether the straight segment from a to b stays in the region of a's class.
 

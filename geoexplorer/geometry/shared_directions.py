@@ -19,7 +19,7 @@ from geoexplorer.results import Result
 __all__ = ["SharedDirections"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SharedDirections(Result):
     """Orthonormal directions, and the mean curvature u_iᵀ Ḡ u_i of the boundaries along each.
 

@@ -24,7 +24,7 @@ from geoexplorer.results import Recorder, Result
 __all__ = ["SubspaceMargins", "subspace_margins", "subspace_margins_steps"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SubspaceMargins(Result):
     """Distances to the boundary of the same images, by the subspace of the perturbation."""
 

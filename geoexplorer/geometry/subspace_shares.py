@@ -28,7 +28,7 @@ _STREAM = 7_368_787
 _OWN = ("perturbations", "gradients", "differences of images", "random vectors")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SubspaceShares(Result):
     """‖P_S v‖ / ‖v‖ of several sets of vectors v, S one subspace."""
 

@@ -11,7 +11,6 @@ from geoexplorer.widgets.axes import KINDS, Axis, tensor_code
 from geoexplorer.widgets.curvatures import Measure, effort_code
 from geoexplorer.widgets.detections import Probing
 from geoexplorer.widgets.paths import NEAREST, Wanted, start_of
-from geoexplorer.widgets.saving import FileLook
 from geoexplorer.widgets.selection import bundled_source
 from geoexplorer.widgets.session import Session, View
 from geoexplorer.widgets.subspaces import RHO_SEED, Sharing, beside_name, shared_code
@@ -298,20 +297,19 @@ def principal_name(rank: int) -> str:
     return f"principal direction {rank}".replace("-", "−")
 
 
-def saving_script(script: str, stem: str, look: FileLook) -> str:
+def saving_script(script: str, path: str, options: Mapping[str, Any]) -> str:
     r"""A script that draws a figure, with a last line that writes it to a file.
 
     Examples
     --------
     >>> script = "import geoexplorer as gx\nfigure = path.figure(theme='light')\n"
-    >>> saving_script(script, "path", FileLook("PDF", "84mm", 8.0)).splitlines()[-1]
+    >>> saving_script(script, "path.pdf", {"width": "84mm", "font_size": 8}).splitlines()[-1]
     "figures.save(path, 'path.pdf', width='84mm', font_size=8, theme='light')"
     """
-    result, options = _DRAWN.findall(script)[-1]
-    arguments = [result, repr(stem + look.ending), f"width={look.width!r}"]
-    arguments += [f"font_size={look.points:g}", *([options] if options else [])]
+    result, written = _DRAWN.findall(script)[-1]
+    arguments = _call(f"{result}, {path!r}", options)
     script = script.replace(_IMPORT, f"{_IMPORT}from geoexplorer import figures\n", 1)
-    return f"{script}figures.save({', '.join(arguments)})\n"
+    return f"{script}figures.save({arguments}{', ' if written else ''}{written})\n"
 
 
 def _script(session: Session, view: View, body: list[str]) -> str:

@@ -160,13 +160,39 @@ class Explorer(ipywidgets.VBox):
         panel = self.panel
         return figures.save(panel.result(), path, **{**panel.figure_options(), **options})
 
-    def code(self) -> str:
+    def code(
+        self,
+        path: str | Path | None = None,
+        *,
+        width: float | str | None = None,
+        height: float | str | None = None,
+        font_size: float | None = None,
+    ) -> str:
         """A script that draws the figure of the panel in view without the Explorer.
 
-        Where a kind of file has been chosen to save it in, the script writes that file.
+        Parameters
+        ----------
+        path
+            Of a file that the script writes. Without one it writes the file that was chosen by
+            hand under "Save", if any was.
+        width, height, font_size
+            Of the file; see :func:`geoexplorer.figures.save`.
+
+        Raises
+        ------
+        ValueError
+            For a size without a path.
         """
         script, look = self.panel.code(), self.footer.form.chosen
-        return script if look is None else saving_script(script, self.panel.file_stem(), look)
+        sizes = {"width": width, "height": height, "font_size": font_size}
+        given = {name: value for name, value in sizes.items() if value is not None}
+        if path is not None:
+            return saving_script(script, str(path), given)
+        if given:
+            raise ValueError(f"{', '.join(given)} needs a path, the file that the script writes")
+        if look is None:
+            return script
+        return saving_script(script, self.panel.file_stem() + look.ending, look.options())
 
     @property
     def panel(self) -> Panel:
@@ -377,7 +403,7 @@ class Explorer(ipywidgets.VBox):
             yield partial(self._report, Progress(0.0, "saving"), f"making the {look.format} file")
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / (stem + look.ending)
-                figures.save(result, path, width=look.width, font_size=look.points, **options)
+                figures.save(result, path, **look.options(), **options)
                 media_type = FORMATS[look.format]
                 yield partial(self.page.download, path.name, path.read_bytes(), media_type)
             yield self.errors.clear

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import ipywidgets
 
@@ -37,6 +38,11 @@ class FileLook:
     def ending(self) -> str:
         """Of the file's name."""
         return f".{self.format.lower()}"
+
+    def options(self) -> dict[str, Any]:
+        """Of :func:`geoexplorer.figures.save`."""
+        points = int(self.points) if self.points.is_integer() else self.points
+        return {"width": self.width, "font_size": points}
 
 
 class SaveForm(ipywidgets.HBox):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.browser.harness import PAPER, Notebook, expect_paper
-from tests.browser.test_explorer import MAP, SLOW, open_explorer, settle
+from tests.browser.harness import Notebook
+from tests.browser.test_explorer import SLOW, open_explorer, settle
 
 EXPLORE = "import geoexplorer as gx\nexplorer = gx.explore()\nexplorer"
 LENET = EXPLORE.replace("explore()", "explore('shapes-lenet')")
@@ -166,22 +164,3 @@ def test_another_tab_goes_on_while_the_measurement_is_slow(open_notebook):
     assert notebook.value("explorer.panel.result().progress.complete")
     page.locator(".lm-TabBar-tabLabel", has_text="Curvature").click()
     titled(notebook, "smoothed")
-
-
-# Cells 900 and 1400 pixels wide. Colours do not depend on the width, nor sizes on the theme.
-@pytest.mark.parametrize(("width", "theme"), [(1332, "light"), (1832, "dark")])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
-    notebook = open_curvature(open_notebook, size=(width, 768), theme=theme)
-    page = notebook.page
-    for view in ("profile", "average", "κ against h", "boundary along it"):
-        if view == "average":
-            notebook.run("explorer.panel.choice.images = 10")
-        page.locator(".gx-views button", has_text=view).click()
-        settle(notebook)
-        for name in (".gx-explorer", PANEL, f"{PANEL} .gx-plot", f"{PANEL} .gx-controls"):
-            room, needed = page.locator(name).evaluate("it => [it.clientWidth, it.scrollWidth]")
-            assert needed <= room, f"{name} needs {needed} pixels and has {room} in {view}"
-        height = page.locator(PANEL).evaluate("it => it.clientHeight")
-        assert height <= 640, f"{view} is {height} pixels high"
-        expect_paper(page.locator(PANEL), PAPER[theme])
-    assert page.locator(f"{PANEL} {MAP.removeprefix('.gx-plot ')}").count() >= 1

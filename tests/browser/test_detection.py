@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.browser.harness import PAPER, Notebook, expect_paper
-from tests.browser.test_curvature import EXPLORE, LENET
+from tests.browser.harness import Notebook
+from tests.browser.test_curvature import EXPLORE
 from tests.browser.test_explorer import SLOW, open_explorer, settle
 
 PANEL = ".gx-panel:has(.gx-detection-show)"
@@ -115,23 +113,3 @@ def test_cancel_stops_a_long_roc_and_the_slider_goes_on(open_notebook):
     show(notebook, "score")
     show(notebook, "ROC")
     assert notebook.value("explorer.panel.result().progress.complete")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, theme):
-    # A cell 900 pixels wide.
-    notebook = open_detection(open_notebook, LENET, size=(1332, 768), theme=theme)
-    page = notebook.page
-    notebook.run("explorer.panel.choice.images = 30")
-    for view in ("terms", "ROC", "distributions", "labels", "score"):
-        show(notebook, view)
-        for name in (".gx-explorer", PANEL, f"{PANEL} .gx-plot", f"{PANEL} .gx-side"):
-            room, needed = page.locator(name).evaluate("it => [it.clientWidth, it.scrollWidth]")
-            assert needed <= room, f"{name} needs {needed} and has {room} pixels in {view}"
-        cut = page.locator(f"{PANEL} .gx-verdicts td").evaluate_all(
-            "cells => cells.filter(it => it.scrollWidth > it.clientWidth).map(it => it.textContent)"
-        )
-        assert not cut
-        height = page.locator(PANEL).evaluate("it => it.clientHeight")
-        assert height <= 640, f"{view} is {height} pixels high"
-    expect_paper(page.locator(PANEL), PAPER[theme])

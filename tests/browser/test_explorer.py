@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import Notebook, expect_paper
+from tests.browser.harness import Notebook
 
 EXPLORE = "import geoexplorer as gx\nexplorer = gx.explore()\nexplorer"
 SLOW = """
@@ -351,25 +351,6 @@ def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
     assert area.evaluate("it => it === document.activeElement && it.selectionEnd > 100")
     page.keyboard.press("Escape")
     area.wait_for(state="detached")
-
-
-# Cells 900 and 1400 pixels wide. Colours do not depend on the width, nor sizes on the theme.
-@pytest.mark.parametrize(("width", "theme"), [(1332, "light"), (1832, "dark")])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
-    notebook = open_explorer(open_notebook, size=(width, 768), theme=theme)
-    page = notebook.page
-    sizes = page.evaluate(
-        "Object.fromEntries(['.jp-OutputArea-output', '.gx-explorer', '.gx-panel', '.gx-plot']"
-        ".map(name => [name, document.querySelector(name)])"
-        ".map(([name, it]) => [name, [it.clientWidth, it.scrollWidth, it.clientHeight]]))"
-    )
-    for name, (room, needed, _) in sizes.items():
-        assert needed <= room, f"{name} needs {needed} pixels and has {room}"
-    assert sizes[".gx-panel"][2] <= 640
-    assert notebook.value("explorer.theme()") == theme
-    paper = notebook.value("explorer.panel.plot.layout.template.layout.paper_bgcolor")
-    red, green, blue = (int(paper[i : i + 2], 16) for i in (1, 3, 5))
-    expect_paper(page.locator(".gx-plot"), f"rgb({red}, {green}, {blue})")
 
 
 def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.browser.harness import PAPER, Notebook, expect_paper
+from tests.browser.harness import Notebook
 from tests.browser.test_curvature import EXPLORE, LENET
 from tests.browser.test_explorer import SLOW, open_explorer, settle
 
@@ -147,21 +145,3 @@ def test_another_tab_goes_on_while_the_map_is_slow(open_notebook):
     assert notebook.value("explorer.panel.key") == "cross-section"
     page.locator(".lm-TabBar-tabLabel", has_text="Paths").click()
     titled(notebook, "Cross-section")
-
-
-# Cells 900 and 1400 pixels wide. Colours do not depend on the width, nor sizes on the theme.
-@pytest.mark.parametrize(("width", "theme"), [(1332, "light"), (1832, "dark")])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
-    notebook = open_paths(open_notebook, LENET, size=(width, 768), theme=theme)
-    page = notebook.page
-    for view in ("scores", "images", "map"):
-        page.locator(".gx-path-show button", has_text=f"{view} a").click()
-        for end in ("another image of the class", "an image of another class", "a random point"):
-            page.locator(".gx-path-scenario select").select_option(end)
-            settle(notebook)
-            for name in (".gx-explorer", PANEL, f"{PANEL} .gx-plot", f"{PANEL} .gx-path-ends"):
-                room, needed = page.locator(name).evaluate("it => [it.clientWidth, it.scrollWidth]")
-                assert needed <= room, f"{name} needs {needed} and has {room} pixels in {view}"
-            height = page.locator(PANEL).evaluate("it => it.clientHeight")
-            assert height <= 640, f"{view} to {end} is {height} pixels high"
-        expect_paper(page.locator(PANEL), PAPER[theme])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.browser.harness import PAPER, Notebook, expect_paper
+from tests.browser.harness import Notebook
 from tests.browser.test_curvature import EXPLORE
 from tests.browser.test_explorer import SLOW, open_explorer, settle
 
@@ -114,17 +112,3 @@ def test_quick_changes_and_cancel(open_notebook):
     notebook.run("Slow.pause = 0.0")
     show(notebook, "margins")
     titled(notebook, "30 images")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, theme):
-    notebook = open_shared(open_notebook, size=(1332, 768), theme=theme)  # a cell of 900 pixels
-    page = notebook.page
-    for view in VIEWS:
-        show(notebook, view)
-        for name in (".gx-explorer", PANEL, f"{PANEL} .gx-plot"):
-            room, needed = page.locator(name).evaluate("it => [it.clientWidth, it.scrollWidth]")
-            assert needed <= room, f"{name} needs {needed} and has {room} pixels in {view}"
-        height = page.locator(PANEL).evaluate("it => it.clientHeight")
-        assert height <= 640, f"{view} is {height} pixels high"
-    expect_paper(page.locator(PANEL), PAPER[theme])

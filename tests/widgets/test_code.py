@@ -128,3 +128,12 @@ def test_the_script_of_a_file_runs(explorer, tmp_path):
     explorer.footer.form.format.value = "HTML"
     run_script(explorer.code(), tmp_path)
     assert (tmp_path / f"{explorer.panel.file_stem()}.html").stat().st_size > 10_000
+
+
+def test_the_script_of_a_file_that_a_program_names(explorer, tmp_path):
+    code = explorer.code(tmp_path / "map.html", width="84mm", font_size=8)
+    assert "width='84mm', font_size=8, " in code.splitlines()[-1]
+    run_script(code, tmp_path)
+    assert (tmp_path / "map.html").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="width needs a path"):
+        explorer.code(width="84mm")

@@ -25,7 +25,7 @@ __all__ = ["Connectivity"]
 _DIMS = ("scenario",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Paths(Result):
     by_scenario: tuple[Mapping[int, RegionPath], ...] = ()  # by the row of the batch
 

@@ -25,7 +25,7 @@ __all__ = ["Detection"]
 _CURVATURE = "1 / l2 of pixel values"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Verdicts(Result):
     by_scale: tuple[Verdict, ...] = ()
 

@@ -16,7 +16,7 @@ from geoexplorer.studies.quantities.base import Batch, Columns, Facts, Quantity,
 __all__ = ["Prediction"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Logits(Result):
     values: Tensor  # (n, L)
 

@@ -28,7 +28,7 @@ __all__ = ["SharedDirections"]
 _CURVATURE = "1 / l2 of pixel values"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _AtUnseen(Result):
     rows: Tensor | None = None  # (k,) int64: rows of the batch that had no part in the mean
     relative: RelativeCurvature | None = None  # k rows
