@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -55,6 +56,9 @@ _GRAPH = 2
 # units. Perturbed points outside the bounds are legitimate, so the limit is generous; pixel
 # values of 4 or 8 bits in a classifier for [0, 1] are still beyond it.
 _FOREIGN_UNITS = 12.0
+# Images of which so large a share lies outside the bounds, by so much of their width, are taken to
+# be normalised already.
+_NORMALISED_SHARE, _NORMALISED_BEYOND = 0.3, 0.1
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -378,6 +382,11 @@ class Classifier:
         ValueError
             If its shape does not fit, it is empty, holds NaN or infinity, or is plainly in
             other units than the bounds.
+
+        Warns
+        -----
+        UserWarning
+            If it looks normalised and the classifier normalises.
         """
         images = _as_float_tensor(x, argument)
         shape = "(n, " + ", ".join(map(str, self.input_shape)) + ")"
@@ -395,7 +404,31 @@ class Classifier:
         if not np.isfinite([lowest, highest]).all():
             raise ValueError(f"{argument} holds NaN or infinite values; finite images are needed")
         _require_units(argument, lowest, highest, self.bounds)
+        self._warn_of_normalised(argument, images, lowest, highest)
         return images
+
+    def _warn_of_normalised(
+        self, argument: str, images: Tensor, lowest: float, highest: float
+    ) -> None:
+        """Say that images seem to be normalised by whoever gives them and again in here."""
+        low, high = self.bounds
+        slack = _NORMALISED_BEYOND * (high - low)
+        if not self._normalises or (lowest >= low - slack and highest <= high + slack):
+            return
+        outside = (images < low - slack) | (images > high + slack)
+        share = float(outside.float().mean())
+        if share > _NORMALISED_SHARE:
+            warnings.warn(
+                f"{argument}: {share:.0%} of the values lie outside the bounds [{low:g}, {high:g}]"
+                "; images that were normalised already would be normalised twice, since this "
+                "classifier has a mean and std of its own: give it the pixels as they are",
+                stacklevel=3,
+            )
+
+    @property
+    def _normalises(self) -> bool:
+        made = self.preprocessing
+        return any(made["mean"]) or any(value != 1.0 for value in made["std"])
 
     def classes(self, value: Any, images: Tensor, argument: str) -> Tensor:
         """Class indices ``(n,)``, int64 on the classifier's device, from an int or a tensor.

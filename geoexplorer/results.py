@@ -73,6 +73,7 @@ class Provenance(Stored):
     device: str = ""
     dtype: str = ""
     preprocessing: Mapping[str, Any] = field(default_factory=dict)  # bounds, mean, std
+    class_names: tuple[str, ...] = ()
     cost: Cost = field(default_factory=Cost)
     seconds: float = 0.0
     created: str = ""  # ISO 8601, UTC
@@ -136,6 +137,7 @@ class Recorder:
             device=", ".join(map(str, clf.devices)),
             dtype=str(clf.dtype),
             preprocessing=dict(clf.preprocessing),
+            class_names=clf.class_names,
             cost=self._cost + (clf.thread_cost - self._resumed_cost),
             seconds=self._seconds + (time.monotonic() - self._resumed),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

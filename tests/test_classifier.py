@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 import threading
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -572,6 +573,18 @@ def test_unit_images_for_8_bit_bounds(module):
 
 def test_points_somewhat_outside_the_bounds_are_welcome(module):
     assert make(module).logits(torch.full(SHAPE, 3.0)).shape == (1, 4)
+
+
+def test_images_that_would_be_normalised_twice_are_noticed(module):
+    images = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(0))
+    clf = make(module, mean=0.45, std=0.22)
+    with pytest.warns(UserWarning, match=r"x: \d+% of the values lie outside .* twice"):
+        clf.labels((images - 0.45) / 0.22)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.labels(images)
+        clf.labels(images + 0.1 * torch.randn(images.shape))  # perturbed
+        make(module).labels((images - 0.45) / 0.22)  # a network without normalisation of its own
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def test_provenance_says_how(tmp_path):
     assert (made.function, made.network, made.options) == ("f", "tiny", {"seed": 1})
     assert made.cost == Cost(forwards=2)
     assert made.fingerprint == clf.fingerprint
+    assert made.class_names == clf.class_names
     assert set(made.versions) == {"geoexplorer", "torch", "numpy", "python"}
 
 

@@ -93,7 +93,7 @@ def boundary_figure(
     rows, columns = shown.images.shape[-2:]
     tall = tile * rows / columns
 
-    scale = float(shown.perturbations.abs().max())
+    scale = float(shown.perturbations.abs().nan_to_num(0.0).max())  # NaN where not reached
     heading = _heading(points, count, scale, look, width - 2 * font, font) if title else []
     # Downward from the top, in pixels.
     text = font + _LINE * font * len(heading) + (0.6 * font if heading else 0.0)
@@ -116,14 +116,15 @@ def boundary_figure(
         one = shown[column]
         start = left + column * (tile + gap)
         centre = start + tile / 2
-        sources = (
-            image_uri(one.images[0].numpy(), bounds=bounds),
-            signed_uri(one.perturbations[0].numpy(), scale, paper=look.paper),
-            image_uri(one.points[0].numpy(), bounds=bounds),
-        )
-        for top, source in zip(tops, sources, strict=True):
-            sheet.show(source, start, top, tile, tall)
         reached = bool(one.converged[0])
+        sources = [image_uri(one.images[0].numpy(), bounds=bounds)]
+        if reached:
+            sources += [
+                signed_uri(one.perturbations[0].numpy(), scale, paper=look.paper),
+                image_uri(one.points[0].numpy(), bounds=bounds),
+            ]
+        for top, source in zip(tops, sources, strict=False):  # r and z only where there are any
+            sheet.show(source, start, top, tile, tall)
         own = _named(int(one.own[0]), class_names, tile, font)
         other = _named(int(one.other[0]), class_names, tile, font)
         sheet.write(own, centre, text + 0.7 * font, "center")

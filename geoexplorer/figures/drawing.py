@@ -87,7 +87,7 @@ def draw(result: Result, **options: Any) -> go.Figure:
         proofs of segments, pairs of images, convex combinations, shared directions, what is
         measured in subspaces, or detection.
     options
-        Those of the drawing function, which stand in
+        Those of the drawing function; ``class_names`` are the network's if not given. They stand in
         :mod:`~geoexplorer.figures.boundaries`, :mod:`~geoexplorer.figures.sections`,
         :mod:`~geoexplorer.figures.curvature`, :mod:`~geoexplorer.figures.normal_sections`,
         :mod:`~geoexplorer.figures.paths`, :mod:`~geoexplorer.figures.connectivity`,
@@ -118,6 +118,8 @@ def draw(result: Result, **options: Any) -> go.Figure:
             f"options of a figure of {type(result).__name__} are {', '.join(accepted)}, "
             f"got {', '.join(unknown)}"
         )
+    if "class_names" in accepted and result.provenance.class_names:
+        options.setdefault("class_names", result.provenance.class_names)
     return drawing(result, **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ _LINE = 1.3
 _LEFT, _RIGHT, _GAP = 4.6, 0.9, 1.6  # in lines of text
 _TICKS = 1.9
 _LEAST_MAP, _LARGEST_MAP = 9.5, 34.0
+# In the name of a principal direction; what is measured along it here stands beside the name.
+_KNOWN_VALUE = re.compile(r" \(κ = [^)]*\)$")
 _ACROSS = (
     "normal, out of the own region · l2 distance in pixel values",
     "normal · l2 distance in pixel values",
@@ -86,7 +89,12 @@ def normal_sections_figure(
     grid = _Grid.of(sections, width, font)
     heading = _heading(sections, look, grid.width - 2 * font, font) if title else []
     titles = [
-        wrapped([escaped(name), f"κ = {value_words(*value)}"], grid.wide, font, between=", ")
+        wrapped(
+            [escaped(_KNOWN_VALUE.sub("", name)), f"κ = {value_words(*value)}"],
+            grid.wide,
+            font,
+            between=", ",
+        )
         for name, *value in zip(
             sections.names, sections.curvatures, sections.standard_errors, strict=True
         )

@@ -210,6 +210,7 @@ def _provenance(function: str, description: Mapping[str, Any], network: str) -> 
         },
         dtype=f"torch.{facts['dtype']}",
         preprocessing=facts["preprocessing"],
+        class_names=_class_names(description, network),
     )
 
 

@@ -21,6 +21,9 @@ def show_panel(notebook: Notebook, title: str) -> None:
 def show_view(notebook: Notebook, buttons: str, view: str) -> None:
     notebook.page.locator(f"{buttons} button", has_text=view).click()
     settle(notebook)
+    said = notebook.page.locator(".gx-panel:visible .annotation-text:visible").all_text_contents()
+    assert said
+    assert not [text for text in said if "coarse" in text or "not final" in text]
 
 
 def expect_fits(notebook: Notebook, panel: str, view: str, *parts: str) -> None:

@@ -95,7 +95,14 @@ def test_long_class_names_are_cut_to_their_column():
 
 def test_an_image_whose_boundary_was_not_reached_says_so():
     points = strip(converged=torch.tensor([True, False, True]))
-    said = texts(boundary_figure(points))
+    whole = boundary_figure(strip()).layout.images
+    for values in (points.points, points.perturbations, points.normals):
+        values[1] = torch.nan
+    figure = boundary_figure(points)
+    assert len(figure.layout.images) == 7
+    assert pixels_of(figure.layout.images[1].source).std() > 0
+    assert figure.layout.images[0].source == whole[0].source
+    said = texts(figure)
     assert said.count("not reached") == 1
     assert any(text == "?" for text in said)
     assert f"{float(points.distances[1]):#.3g}" not in said
@@ -158,3 +165,13 @@ def test_a_result_that_was_saved_is_drawn_the_same(tmp_path):
     section.save(tmp_path / "section.npz")
     again = type(section).load(tmp_path / "section.npz")
     assert again.figure().to_json() == section.figure().to_json()
+
+
+def test_classes_are_called_as_the_network_calls_them():
+    made = Provenance(network="n", class_names=tuple(f"class {n}" for n in range(10)))
+    said = " ".join(texts(figures.draw(strip(provenance=made))))
+    assert "class 0" in said
+    own_names = [f"kind {n}" for n in range(10)]
+    said = " ".join(texts(figures.draw(strip(provenance=made), class_names=own_names)))
+    assert "kind 0" in said
+    assert "class 0" not in said

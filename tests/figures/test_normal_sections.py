@@ -183,3 +183,8 @@ def test_without_a_curvature_there_is_no_parabola():
     figure = sections(1, curvatures=(math.nan,), method="secant").figure()
     assert "κ = not known" in " ".join(notes(figure))
     assert all(len(line.x or ()) == 0 for line in figure.data if line.name == "parabola")
+
+
+def test_the_curvature_of_a_principal_direction_is_said_once():
+    figure = sections(1, names=("principal direction −1 (κ = −0.6)",), curvatures=(-0.58,)).figure()
+    assert "principal direction −1, κ = −0.58" in notes(figure)
