@@ -232,7 +232,7 @@ def _measure(
                 found.take(part)
             share = (done + fraction * len(rows)) / len(measurement.rows)
             if share < 1.0:
-                message = f"curvatures, {done} of {len(measurement.rows)} points"
+                message = f"curvatures, {share:.0%} of {len(measurement.rows)} points"
                 yield Progress(share, message), found.result
         done += len(rows)
     yield Progress(), found.result
