@@ -382,11 +382,6 @@ class Classifier:
         ValueError
             If its shape does not fit, it is empty, holds NaN or infinity, or is plainly in
             other units than the bounds.
-
-        Warns
-        -----
-        UserWarning
-            If it looks normalised and the classifier normalises.
         """
         images = _as_float_tensor(x, argument)
         shape = "(n, " + ", ".join(map(str, self.input_shape)) + ")"
@@ -404,16 +399,16 @@ class Classifier:
         if not np.isfinite([lowest, highest]).all():
             raise ValueError(f"{argument} holds NaN or infinite values; finite images are needed")
         _require_units(argument, lowest, highest, self.bounds)
-        self._warn_of_normalised(argument, images, lowest, highest)
         return images
 
-    def _warn_of_normalised(
-        self, argument: str, images: Tensor, lowest: float, highest: float
-    ) -> None:
-        """Say that images seem to be normalised by whoever gives them and again in here."""
+    def warn_of_normalised(self, images: Tensor, *, argument: str = "x") -> None:
+        """Warn if prepared images seem to be normalised already, where the classifier does that.
+
+        Points far outside the bounds are legitimate, so this is asked only of what must be images.
+        """
         low, high = self.bounds
         slack = _NORMALISED_BEYOND * (high - low)
-        if not self._normalises or (lowest >= low - slack and highest <= high + slack):
+        if not self._normalises:
             return
         outside = (images < low - slack) | (images > high + slack)
         share = float(outside.float().mean())
@@ -422,7 +417,7 @@ class Classifier:
                 f"{argument}: {share:.0%} of the values lie outside the bounds [{low:g}, {high:g}]"
                 "; images that were normalised already would be normalised twice, since this "
                 "classifier has a mean and std of its own: give it the pixels as they are",
-                stacklevel=3,
+                stacklevel=2,
             )
 
     @property

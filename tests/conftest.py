@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 # The tensors here are small: a second thread gains nothing, and on a machine that is busy with
@@ -17,9 +18,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 INSTALL_SECONDS = 300
-# A process has 2.4 GB near the end; while it runs tests of the page, its browser and servers take
-# 1.5 GB more.
-MOST_WORKERS = 2
+# Two leave a quarter of two cores idle, since page tests wait much; a third takes that up.
+WORKERS = 3
+# Three of them took 9.5 GB at the most, with their browsers and servers.
+GIB_OF_A_WORKER = 4
 # Of the page tests, so that no process is left alone with a long file at the end.
 LONGEST_FIRST = ("test_explorer", "test_notebooks", "test_paths", "test_layout")
 HOW_TO_GET_A_BROWSER = (
@@ -31,10 +33,20 @@ _MISSING = pytest.StashKey[str]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process a core for whole folders; none, which starts at once, for single files."""
+    """As many processes as memory allows for whole folders; none, at once, for single files."""
     if any(Path(argument.split("::")[0]).is_file() for argument in config.args):
         return 0
-    return min(MOST_WORKERS, os.cpu_count() or 1)
+    fitting = int(_free_gib() / GIB_OF_A_WORKER)
+    return max(1, min(WORKERS, (os.cpu_count() or 1) + 1, fitting))
+
+
+def _free_gib() -> float:
+    """Memory that is free, within the limit of a container."""
+    free = psutil.virtual_memory().available
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (most := limit.read_text().strip()).isdigit():
+        free = min(free, int(most))
+    return free / 2**30
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -41,7 +41,6 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 class Server:
     """A JupyterLab that knows nothing of its user's settings."""
 
-    process: subprocess.Popen[bytes]
     url: str
     token: str
     root: Path  # notebooks stand here
@@ -83,10 +82,7 @@ def jupyter_lab(folder: Path) -> Iterator[Server]:
         "--LabApp.expose_app_in_browser=True",  # commands are called by name, not by menu
         "--LabApp.extension_manager=readonly",  # the other one asks PyPI
     ]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     server = Server(
-        process,
         f"http://127.0.0.1:{port}",
         token,
         root=places["root"],
@@ -102,36 +98,55 @@ def jupyter_lab(folder: Path) -> Iterator[Server]:
     )
     # Every cell stands in the document, also those far below.
     server._setting("notebook-extension", "tracker", windowingMode="none")
-    try:
-        wait_until(lambda: _answers(server, log.name), "JupyterLab answers")
+
+    def answers() -> bool:
+        try:
+            server.request("api/status")
+        except OSError:
+            return False
+        return True
+
+    with _running(command, environment, folder, answers):
         yield server
-    finally:
-        _end(process)
 
 
 @contextmanager
 def voila(folder: Path, notebook: Path) -> Iterator[str]:
     """Serve a notebook as a dashboard; gives its address."""
-    places, environment = _separate_environment(folder)
+    _, environment = _separate_environment(folder)
     port = free_port()
     command = [
         *(sys.executable, "-m", "voila", str(notebook), "--no-browser", f"--port={port}"),
         *("--Voila.ip=127.0.0.1", "--show_tracebacks=True"),
     ]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, cwd=places["root"]
-        )
 
-    def listens() -> bool:
-        if process.poll() is not None:
-            raise RuntimeError(f"Voila ended at once:\n{Path(log.name).read_text()}")
+    def answers() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    try:
-        wait_until(listens, "Voila answers")
+    with _running(command, environment, folder, answers):
         yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def _running(
+    command: list[str], environment: dict[str, str], folder: Path, answers: Callable[[], bool]
+) -> Iterator[None]:
+    """Run a server from when it answers until the end of the block."""
+    log = folder / "server.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env=environment, stdout=file, stderr=file, cwd=folder / "root"
+        )
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{' '.join(command[:4])} ended at once:\n{log.read_text()}")
+        return answers()
+
+    try:
+        wait_until(ready, f"{command[2]} answers")
+        yield
     finally:
         _end(process)
 
@@ -174,16 +189,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _answers(server: Server, log: str) -> bool:
-    if server.process.poll() is not None:
-        raise RuntimeError(f"JupyterLab ended at once:\n{Path(log).read_text()}")
-    try:
-        server.request("api/status")
-    except OSError:
-        return False
-    return True
 
 
 class Kernel:

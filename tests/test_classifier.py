@@ -15,6 +15,7 @@ from torch import nn
 import geoexplorer as gx
 from geoexplorer import classifier
 from geoexplorer.classifier import Classifier, Cost, _Columns
+from geoexplorer.geometry.boundary import nearest_boundary
 
 SHAPE = (3, 4, 5)
 
@@ -579,12 +580,14 @@ def test_images_that_would_be_normalised_twice_are_noticed(module):
     images = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(0))
     clf = make(module, mean=0.45, std=0.22)
     with pytest.warns(UserWarning, match=r"x: \d+% of the values lie outside .* twice"):
-        clf.labels((images - 0.45) / 0.22)
+        nearest_boundary(clf, (images - 0.45) / 0.22)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        clf.labels(images)
-        clf.labels(images + 0.1 * torch.randn(images.shape))  # perturbed
-        make(module).labels((images - 0.45) / 0.22)  # a network without normalisation of its own
+        nearest_boundary(clf, images)
+        nearest_boundary(clf, images + 0.1 * torch.randn(images.shape))  # perturbed
+        clf.labels((images - 0.45) / 0.22)  # any point may be looked at
+        # A network without normalisation of its own.
+        nearest_boundary(make(module), (images - 0.45) / 0.22)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ def nearest_boundary(
         ``bounded``, ``bounded`` together with ``effort="deepfool"`` or a subspace, or a
         classifier whose ``memory`` the search of one image does not fit into.
 
+    Warns
+    -----
+    UserWarning
+        If the images look normalised already and the classifier normalises.
+
     Notes
     -----
     The distance is that of the nearest local minimum found; it is an upper bound of the true
@@ -155,6 +160,7 @@ def nearest_boundary_steps(
         subspace=None if subspace is None else subspace.name, seed=seed,
     )  # fmt: skip
     images = clf.prepare(x)
+    clf.warn_of_normalised(images)
     if bounded:
         _require_within_bounds(images, clf.bounds)
     across = None if other is None else clf.classes(other, images, "other")

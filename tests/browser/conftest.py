@@ -12,6 +12,7 @@ from tests import jupyter
 from tests.browser import harness
 
 _NOTEBOOKS = pytest.StashKey[list[harness.Notebook]]()
+_PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -32,19 +33,44 @@ def lab(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ju
         yield server
 
 
+@pytest.fixture(scope="session")
+def kept(lab: jupyter.Server, playwright_browser: Any) -> Iterator[dict[Any, harness.Notebook]]:
+    """The notebook that the last test left in order, if it did, by what it was opened with."""
+    notebooks: dict[Any, harness.Notebook] = {}
+    yield notebooks
+    for notebook in notebooks.values():
+        notebook.close()
+
+
 @pytest.fixture
 def open_notebook(
     request: pytest.FixtureRequest,
     lab: jupyter.Server,
     playwright_browser: Any,
+    kept: dict[Any, harness.Notebook],
     tmp_path: Path,
 ) -> Iterator[Callable[..., harness.Notebook]]:
-    """`harness.open_notebook` on this server; problems that were not expected fail the test."""
-    opened = request.node.stash.setdefault(_NOTEBOOKS, [])
+    """`harness.open_notebook` on this server; problems that were not expected fail the test.
 
-    def open_one(cells: Any, *, run: bool = True, **options: Any) -> harness.Notebook:
-        notebook = harness.open_notebook(lab, playwright_browser, cells, **options)
+    Where the last test had the same cells in a page of the same look and passed, its page and its
+    kernel, cleared, serve again: to open a page and to import takes ten seconds. ``alone`` asks for
+    new ones, which serve nobody else.
+    """
+    opened = request.node.stash.setdefault(_NOTEBOOKS, [])
+    lasting = {}
+
+    def open_one(
+        cells: Any, *, run: bool = True, alone: bool = False, **options: Any
+    ) -> harness.Notebook:
+        made_with = (str(cells), *sorted(options.items()))
+        notebook = None if alone else kept.pop(made_with, None)
+        while kept:
+            kept.popitem()[1].close()
+        if notebook is None:
+            notebook = harness.open_notebook(lab, playwright_browser, cells, **options)
         opened.append(notebook)  # before it runs, so that a failing run is photographed
+        if not alone:
+            lasting[made_with] = notebook
         if run:
             notebook.run_all()
         return notebook
@@ -55,7 +81,12 @@ def open_notebook(
         if problems := notebook.problems():
             shot = notebook.screenshot(tmp_path / f"problem-{number}.png")
             complaints += [*problems, f"screenshot: {shot}"]
-        notebook.close()
+    if len(opened) == 1 and lasting and not complaints and request.node.stash.get(_PASSED, False):
+        opened[0].clear()
+        kept.update(lasting)
+    else:
+        for notebook in opened:
+            notebook.close()
     if complaints:
         pytest.fail("problems in the notebook\n" + "\n".join(complaints), pytrace=False)
 
@@ -66,6 +97,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failed test what its pages looked like and what had gone wrong in them."""
     report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
     if report.when == "call" and report.failed:
         for number, notebook in enumerate(item.stash.get(_NOTEBOOKS, [])):
             path = item.funcargs["tmp_path"] / f"failed-{number}.png"

@@ -39,6 +39,15 @@ CHROMIUM_FLAGS = [
 ]
 
 
+# An Explorer closes its widgets when the page has had time to let go of them.
+_CLOSE = """
+if "explorer" in globals():
+    explorer.close()
+else:
+    __import__("ipywidgets").Widget.close_all()
+"""
+
+
 @dataclass
 class Notebook:
     """A notebook open in a page, its kernel, and whatever went wrong in either."""
@@ -123,6 +132,16 @@ class Notebook:
         """Write what is seen now to a PNG file."""
         self.page.screenshot(path=path)
         return path
+
+    def clear(self) -> None:
+        """Close what the cells made and forget it, so that they run as if for the first time."""
+        self.run(_CLOSE)
+        self.wait_for("__import__('ipywidgets').widgets.widget._instances == {}")
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        self.page.keyboard.press("Escape")
+        self.page.mouse.move(0, 0)
+        self.run("get_ipython().run_line_magic('reset', '-f')")
+        self._expected.clear()
 
     def close(self) -> None:
         """Close the page and shut the kernel down."""

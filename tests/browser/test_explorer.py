@@ -307,7 +307,7 @@ def test_an_error_is_shown_and_goes_away(open_notebook):
 
 
 def test_help_code_state_and_figure_can_be_had(open_notebook, tmp_path):
-    notebook = open_explorer(open_notebook)
+    notebook = open_explorer(open_notebook, alone=True)
     page = notebook.page
     page.locator(".gx-help[aria-label*=alignment]").click()
     assert "right angles" in page.locator(".gx-help-text:popover-open").text_content()
@@ -341,7 +341,7 @@ def test_help_code_state_and_figure_can_be_had(open_notebook, tmp_path):
 
 
 def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
-    notebook = open_explorer(open_notebook)
+    notebook = open_explorer(open_notebook, alone=True)
     page = notebook.page
     page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('no')))")
     page.locator(".gx-bar button", has_text="Copy code").click()
@@ -354,7 +354,7 @@ def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
 
 
 def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):
-    notebook = open_explorer(open_notebook)
+    notebook = open_explorer(open_notebook, alone=True)
     notebook.run("explorer.close()")
     notebook.page.locator(".gx-plot").wait_for(state="detached")
     notebook.wait_for(
@@ -367,7 +367,7 @@ def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):
 
 
 def test_two_hundred_random_actions(open_notebook):
-    notebook = open_explorer(open_notebook)
+    notebook = open_explorer(open_notebook, alone=True)
     page, mouse, chance = notebook.page, notebook.page.mouse, random.Random(0)
     inspector = page.context.new_cdp_session(page)
     inspector.send("Performance.enable")

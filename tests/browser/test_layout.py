@@ -48,9 +48,8 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
     expect_fits(notebook, section, "cross-section")
     expect_paper(page.locator(section), paper)
 
-    notebook.run("explorer.panels['curvature'].choice.images = 2")
     show_panel(notebook, "Curvature")
-    for view in ("profile", "average", "κ against h", "boundary along it"):
+    for view in ("profile", "κ against h", "boundary along it"):
         show_view(notebook, ".gx-views", view)
         expect_fits(notebook, test_curvature.PANEL, view, ".gx-controls")
         expect_paper(page.locator(test_curvature.PANEL), paper)
@@ -74,9 +73,13 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
         assert not cut
     expect_paper(page.locator(test_detection.PANEL), paper)
 
-    # Of few dimensions, since many take long.
-    notebook.run("explorer.panels['shared'].choice.images = 10")
+    # What is computed over several images, in few dimensions, since many take long.
+    for panel in ("curvature", "shared"):
+        notebook.run(f"explorer.panels[{panel!r}].choice.images = 10")
     notebook.run("explorer.selection.network = 'digits-cnn'")
+    show_panel(notebook, "Curvature")
+    show_view(notebook, ".gx-views", "average")
+    expect_fits(notebook, test_curvature.PANEL, "average", ".gx-controls")
     show_panel(notebook, "Shared directions")
     for view in test_shared.VIEWS:
         show_view(notebook, ".gx-shared-show", view)
