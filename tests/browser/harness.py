@@ -133,15 +133,22 @@ class Notebook:
         self.page.screenshot(path=path)
         return path
 
-    def clear(self) -> None:
-        """Close what the cells made and forget it, so that they run as if for the first time."""
+    def clear(self) -> list[str]:
+        """Close what the cells made and forget it, so that they run as if for the first time.
+
+        Gives what went wrong in doing so.
+        """
+        self.page.keyboard.press("Escape")
+        self.page.mouse.move(0, 0)
+        self.page.wait_for_timeout(250)  # what the page still has to say, somebody hears
         self.run(_CLOSE)
         self.wait_for("__import__('ipywidgets').widgets.widget._instances == {}")
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-        self.page.keyboard.press("Escape")
-        self.page.mouse.move(0, 0)
         self.run("get_ipython().run_line_magic('reset', '-f')")
-        self._expected.clear()
+        problems = self.problems()
+        for known in (self._expected, self.page_problems, self.kernel.errors):
+            known.clear()
+        return problems
 
     def close(self) -> None:
         """Close the page and shut the kernel down."""

@@ -235,6 +235,7 @@ def test_while_an_image_is_picked_the_arrow_keys_only_look_around(open_notebook)
     settle(notebook)
     page.locator("button.gx-axis-image:visible").first.click()
     notebook.wait_for("explorer.header.gallery.picking")
+    settle(notebook)  # until the page knows of it
     selected = page.locator(".gx-thumbnail[aria-selected=true]")
     selected.focus()
     for _ in range(3):
