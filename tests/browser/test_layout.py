@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser import test_curvature, test_detection, test_paths, test_shared
 from tests.browser.harness import PAPER, Notebook, expect_paper
+from tests.browser.test_curvature import EXPLORE, LENET
 from tests.browser.test_explorer import open_explorer, settle
 from tests.jupyter import PATIENCE
 
@@ -42,14 +43,19 @@ def expect_fits(notebook: Notebook, panel: str, view: str, *parts: str) -> None:
     assert height <= HIGHEST, f"{panel} is {height} pixels high in {view}"
 
 
-# Cells 900 and 1400 pixels wide. Colours do not depend on the width, nor sizes on the theme.
-@pytest.mark.parametrize(("width", "theme"), [(1332, "light"), (1832, "dark")])
-def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme):
-    notebook = open_explorer(open_notebook, test_curvature.LENET, size=(width, 768), theme=theme)
+# Cells 900 and 1400 pixels wide; the narrow one with the longer names. Colours do not depend on
+# the width, nor sizes on the theme.
+@pytest.mark.parametrize(
+    ("width", "theme", "cell"),
+    [(1332, "light", LENET), (1832, "dark", EXPLORE)],
+    ids=["narrow, light", "wide, dark"],
+)
+def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme, cell):
+    notebook = open_explorer(open_notebook, cell, size=(width, 768), theme=theme)
     page, paper = notebook.page, PAPER[theme]
     assert notebook.value("explorer.theme()") == theme
-    cell = page.locator(".jp-OutputArea-output").first
-    assert cell.evaluate("it => it.scrollWidth <= it.clientWidth")
+    output = page.locator(".jp-OutputArea-output").first
+    assert output.evaluate("it => it.scrollWidth <= it.clientWidth")
     section = ".gx-panel:has(.gx-axis-kind)"
     expect_fits(notebook, section, "cross-section")
     expect_paper(page.locator(section), paper)
