@@ -52,24 +52,24 @@ def open_notebook(
 ) -> Iterator[Callable[..., harness.Notebook]]:
     """`harness.open_notebook` on this server; problems that were not expected fail the test.
 
-    Where the last test had the same cells in a page of the same look and passed, its page and its
-    kernel, cleared, serve again: to open a page and to import takes ten seconds. ``alone`` asks for
-    new ones, which serve nobody else.
+    To open a page and to import takes ten seconds. So with ``shared``, for cells that make an
+    ``explorer``, the page and the kernel of the last test serve again, cleared, where it had the
+    same cells in a page of the same look, and passed.
     """
     opened = request.node.stash.setdefault(_NOTEBOOKS, [])
     lasting = {}
 
     def open_one(
-        cells: Any, *, run: bool = True, alone: bool = False, **options: Any
+        cells: Any, *, run: bool = True, shared: bool = False, **options: Any
     ) -> harness.Notebook:
         made_with = (str(cells), *sorted(options.items()))
-        notebook = None if alone else kept.pop(made_with, None)
+        notebook = kept.pop(made_with, None) if shared else None
         while kept:
             kept.popitem()[1].close()
         if notebook is None:
             notebook = harness.open_notebook(lab, playwright_browser, cells, **options)
         opened.append(notebook)  # before it runs, so that a failing run is photographed
-        if not alone:
+        if shared:
             lasting[made_with] = notebook
         if run:
             notebook.run_all()

@@ -39,15 +39,6 @@ CHROMIUM_FLAGS = [
 ]
 
 
-# An Explorer closes its widgets when the page has had time to let go of them.
-_CLOSE = """
-if "explorer" in globals():
-    explorer.close()
-else:
-    __import__("ipywidgets").Widget.close_all()
-"""
-
-
 @dataclass
 class Notebook:
     """A notebook open in a page, its kernel, and whatever went wrong in either."""
@@ -134,14 +125,14 @@ class Notebook:
         return path
 
     def clear(self) -> list[str]:
-        """Close what the cells made and forget it, so that they run as if for the first time.
+        """Close the cells' Explorer and forget all, so that they run as if for the first time.
 
         Gives what went wrong in doing so.
         """
         self.page.keyboard.press("Escape")
         self.page.mouse.move(0, 0)
         self.page.wait_for_timeout(250)  # what the page still has to say, somebody hears
-        self.run(_CLOSE)
+        self.run("explorer.close()")  # of its widgets too, when the page has let go of them
         self.wait_for("__import__('ipywidgets').widgets.widget._instances == {}")
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         self.run("get_ipython().run_line_magic('reset', '-f')")

@@ -41,9 +41,11 @@ IN_SIGHT = """it => {
 }"""
 
 
-def open_explorer(open_notebook: Any, cell: str = EXPLORE, **options: Any) -> Notebook:
-    """A notebook with an Explorer, its first map drawn."""
-    notebook = open_notebook([cell], **options)
+def open_explorer(
+    open_notebook: Any, cell: str = EXPLORE, *, shared: bool = True, **options: Any
+) -> Notebook:
+    """A notebook with an Explorer, its first map drawn; ``shared`` with other tests."""
+    notebook = open_notebook([cell], shared=shared, **options)
     notebook.wait_for_plot()
     settle(notebook)
     notebook.page.locator(".gx-plot image").first.wait_for(state="attached")
@@ -308,7 +310,7 @@ def test_an_error_is_shown_and_goes_away(open_notebook):
 
 
 def test_help_code_state_and_figure_can_be_had(open_notebook, tmp_path):
-    notebook = open_explorer(open_notebook, alone=True)
+    notebook = open_explorer(open_notebook, shared=False)
     page = notebook.page
     page.locator(".gx-help[aria-label*=alignment]").click()
     assert "right angles" in page.locator(".gx-help-text:popover-open").text_content()
@@ -342,7 +344,7 @@ def test_help_code_state_and_figure_can_be_had(open_notebook, tmp_path):
 
 
 def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
-    notebook = open_explorer(open_notebook, alone=True)
+    notebook = open_explorer(open_notebook, shared=False)
     page = notebook.page
     page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('no')))")
     page.locator(".gx-bar button", has_text="Copy code").click()
@@ -355,7 +357,7 @@ def test_without_the_clipboard_the_code_stands_there_selected(open_notebook):
 
 
 def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):
-    notebook = open_explorer(open_notebook, alone=True)
+    notebook = open_explorer(open_notebook, shared=False)
     notebook.run("explorer.close()")
     notebook.page.locator(".gx-plot").wait_for(state="detached")
     notebook.wait_for(
@@ -368,7 +370,7 @@ def test_close_takes_it_away_and_leaves_nothing_behind(open_notebook):
 
 
 def test_two_hundred_random_actions(open_notebook):
-    notebook = open_explorer(open_notebook, alone=True)
+    notebook = open_explorer(open_notebook, shared=False)
     page, mouse, chance = notebook.page, notebook.page.mouse, random.Random(0)
     inspector = page.context.new_cdp_session(page)
     inspector.send("Performance.enable")
