@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.browser.harness import Notebook
-from tests.browser.test_explorer import SLOW, open_explorer, settle
+from tests.browser.test_explorer import EXPLORE, SLOW, open_explorer, settle
 
-EXPLORE = "import geoexplorer as gx\nexplorer = gx.explore()\nexplorer"
 LENET = EXPLORE.replace("explore()", "explore('shapes-lenet')")
 PANEL = ".gx-panel:has(.gx-views)"
 

@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser import test_curvature, test_detection, test_paths, test_shared
 from tests.browser.harness import PAPER, Notebook, expect_paper
-from tests.browser.test_curvature import EXPLORE, LENET
-from tests.browser.test_explorer import open_explorer, settle
+from tests.browser.test_curvature import LENET
+from tests.browser.test_explorer import EXPLORE, MAP, open_explorer, settle
 from tests.jupyter import PATIENCE
 
 HIGHEST = 640  # pixels of a panel, so that it is seen as a whole on a small screen
@@ -37,7 +37,7 @@ def expect_fits(notebook: Notebook, panel: str, view: str, *parts: str) -> None:
     """That nothing is wider than its place, and the panel no higher than a small screen."""
     page, panel = notebook.page, f"{panel}:visible"
     for name in (".gx-explorer", panel, *(f"{panel} {part}" for part in (".gx-plot", *parts))):
-        room, needed = page.locator(name).first.evaluate("it => [it.clientWidth, it.scrollWidth]")
+        room, needed = page.locator(name).evaluate("it => [it.clientWidth, it.scrollWidth]")
         assert needed <= room, f"{name} needs {needed} and has {room} pixels in {view}"
     height = page.locator(panel).evaluate("it => it.clientHeight")
     assert height <= HIGHEST, f"{panel} is {height} pixels high in {view}"
@@ -65,6 +65,7 @@ def test_it_fits_its_cell_and_follows_the_theme(open_notebook, width, theme, cel
         show_view(notebook, ".gx-views", view)
         expect_fits(notebook, test_curvature.PANEL, view, ".gx-controls")
         expect_paper(page.locator(test_curvature.PANEL), paper)
+    assert page.locator(f"{test_curvature.PANEL} {MAP.removeprefix('.gx-plot ')}").count() >= 1
 
     show_panel(notebook, "Paths")
     for view, end in zip(("scores", "images", "map"), ENDS, strict=True):

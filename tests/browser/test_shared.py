@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.browser.harness import Notebook
-from tests.browser.test_curvature import EXPLORE
-from tests.browser.test_explorer import SLOW, open_explorer, settle
+from tests.browser.test_explorer import EXPLORE, SLOW, open_explorer, settle
 
 PANEL = ".gx-panel:has(.gx-shared-show)"
 FACTS = f"{PANEL} .gx-facts"
