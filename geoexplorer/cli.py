@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import geoexplorer
 
@@ -372,7 +373,7 @@ def _serve(command: Sequence[str], environment: Mapping[str, str], notebook: Pat
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while process.poll() is None:
-        if server := _listening(notebook.parent, started):
+        if (server := _started(notebook.parent, started)) and _answers(server["url"]):
             token = f"?token={server['token']}" if server["token"] else ""
             address = f"{server['url']}lab/tree/{quote(notebook.name)}{token}"
             print(f"\nThe Explorer is at {address}\n", flush=True)
@@ -381,7 +382,18 @@ def _serve(command: Sequence[str], environment: Mapping[str, str], notebook: Pat
     return process.wait()
 
 
-def _listening(root: Path, since: float) -> dict[str, str] | None:
+def _answers(url: str) -> bool:
+    """Whether somebody listens there: a server writes where it will be before it is."""
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _started(root: Path, since: float) -> dict[str, str] | None:
     """What a Jupyter server started after ``since`` in ``root`` wrote about itself."""
     from jupyter_core.paths import jupyter_runtime_dir
 

@@ -26,6 +26,7 @@ from geoexplorer.widgets.header import Header
 from geoexplorer.widgets.page import Page
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.panels import PANELS
+from geoexplorer.widgets.plot import Library
 from geoexplorer.widgets.saving import FORMATS, FileLook
 from geoexplorer.widgets.selection import ALL, MISTAKES
 from geoexplorer.widgets.session import Session, Subject, View
@@ -119,10 +120,11 @@ class Explorer(ipywidgets.VBox):
             cancel=self._cancel, save=self._save, copy=self._copy, save_state=self._save_state,
             open_state=self._open_state, theme=theme, set_theme=self._set_theme, errors=self.errors,
         )  # fmt: skip
+        self._library = Library()
         host = Host(
             session=self.session, worker=self.worker, errors=self.errors, refresh=self.refresh,
-            report=self._report, pick=self._pick, theme=self.theme, painted=self._painted,
-            open_panel=self._open_panel,
+            library=self._library, report=self._report, pick=self._pick, theme=self.theme,
+            painted=self._painted, open_panel=self._open_panel,
         )  # fmt: skip
         self.panels: dict[str, Panel] = {panel.key: panel(host) for panel in panels}
         self._stale = set(self.panels)
@@ -270,7 +272,7 @@ class Explorer(ipywidgets.VBox):
         self.selection.unobserve_all()
         for panel in self.panels.values():
             panel.close()
-        widgets = with_descendants(self)
+        widgets = [*with_descendants(self), self._library]
         self.children = ()
         if self.worker.synchronous:
             close_all(widgets)

@@ -31,9 +31,8 @@ S = TypeVar("S")
 class FigurePanel(Panel, Generic[S]):
     """What panels have in common that show one thing ``shown`` in figures of their own.
 
-    A figure brings megabytes of JavaScript to the page, so it is made when it is drawn first. It
-    takes no changes before the page says that it is there; what is on the screen is drawn again
-    then.
+    A figure costs the page and the wire much, so it is made when it is drawn first. It takes no
+    changes before the page says that it is there; what is on the screen is drawn again then.
     """
 
     until: ClassVar[str]  # there is something: "the path is drawn"
@@ -83,7 +82,7 @@ class FigurePanel(Panel, Generic[S]):
 
     def _made(self, figure: go.Figure, box: ipywidgets.Box) -> Plot:
         """A figure in its box."""
-        plot = Plot(figure)
+        plot = Plot(figure, self.host.library)
         plot._config = {"doubleClick": False, "displayModeBar": False}
         box.children = [plot]
         self._plots.append(plot)

@@ -12,6 +12,7 @@ import ipywidgets
 from geoexplorer.jobs import Progress
 from geoexplorer.results import Result
 from geoexplorer.widgets.errors import Errors
+from geoexplorer.widgets.plot import Library
 from geoexplorer.widgets.session import Session, View
 from geoexplorer.widgets.state import Choice
 from geoexplorer.widgets.worker import Delivery, Worker
@@ -26,6 +27,7 @@ class Host:
     session: Session
     worker: Worker
     errors: Errors
+    library: Library  # of the panel's figures
     refresh: Callable[..., None]  # compute anew; delay=seconds waits for a newer choice
     report: Callable[[Progress, str], None]  # show progress; on the worker thread
     pick: Callable[[Callable[[int], None] | None], None]  # gets the next image clicked

@@ -1,4 +1,4 @@
-"""A plotly figure in a widget: made once, then mutated; and ears for what happens on it."""
+"""A plotly figure in a widget, made once, then mutated; and ears for what happens on it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from copy import deepcopy
 from typing import Any
 
 import anywidget
+import ipywidgets
+import plotly
 import plotly.graph_objects as go
 import traitlets
 
 from geoexplorer.widgets.assets import read_asset
 
-__all__ = ["Ears", "Plot"]
+__all__ = ["Ears", "Library", "Plot"]
 
 
 _REPORTS = ("_js2py_traceDeltas", "_js2py_layoutDelta")
 
 
+class Library(anywidget.AnyWidget):
+    """Plotly's JavaScript, megabytes that the figures of an Explorer have in common."""
+
+    _esm = "export default {}"
+
+    version = traitlets.Unicode(plotly.__version__).tag(sync=True)
+    source = traitlets.Bytes(str(go.FigureWidget._esm).encode()).tag(sync=True)
+
+
 class Plot(go.FigureWidget):
     """A figure that the worker thread and the browser may change at the same time."""
 
-    _esm = str(go.FigureWidget._esm)  # as text, see read_asset
+    _esm = read_asset("figure.js")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    _library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
+
+    def __init__(self, figure: go.Figure, library: Library) -> None:
         self._lock = threading.RLock()  # plotly lets a figure have private attributes only
-        super().__init__(*args, **kwargs)
+        self._library = library  # before the page hears of the figure
+        super().__init__(figure)
 
     @property
     def lock(self) -> threading.RLock:

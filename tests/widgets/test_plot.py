@@ -2,11 +2,11 @@
 
 import plotly.graph_objects as go
 
-from geoexplorer.widgets.plot import Plot
+from geoexplorer.widgets.plot import Library, Plot
 
 
 def test_a_page_that_comes_later_gets_the_figure_as_it_is_now():
-    plot = Plot(go.Figure(go.Scatter(name="before")))
+    plot = Plot(go.Figure(go.Scatter(name="before")), Library())
     with plot.batch_update():
         plot.data[0].update(name="after", line={"color": "red"})
         plot.layout.xaxis.title.text = "distance"

@@ -87,7 +87,7 @@ class CrossSectionPanel(Panel):
         self._plane: tuple[Any, Plane] | None = None  # the last one, with what it was made for
         self._spot: tuple[float, float] | None = None  # where the pointer was last
         self._by_keys = False  # whether keys moved it there: then it has to be drawn
-        self.plot = Plot(blank_section(host.theme(), font_size=_FONT_POINTS))
+        self.plot = Plot(blank_section(host.theme(), font_size=_FONT_POINTS), host.library)
         self.plot._config = {
             "scrollZoom": True,
             "doubleClick": False,
