@@ -141,11 +141,12 @@ def _mapped(
     curvatures: Iterator[NormalCurvature],
     recorder: Recorder,
 ) -> Iterator[NormalSections]:
-    measured = jobs.last(curvatures)
     sections = [next(steps) for steps in maps]
-    while True:
-        share = sum(section.progress.fraction for section in sections) / len(sections)
-        yield NormalSections(
+
+    def result(measured: NormalCurvature) -> NormalSections:
+        mapped = sum(section.progress.fraction for section in sections) / len(sections)
+        share = (mapped + measured.progress.fraction) / 2
+        return NormalSections(
             sections=tuple(sections),
             curvatures=tuple(measured.values[0].tolist()),
             standard_errors=tuple(measured.standard_errors[0].tolist()),
@@ -157,6 +158,9 @@ def _mapped(
             provenance=recorder.provenance(),
             progress=Progress() if share >= 1.0 else Progress(share, "mapping normal sections"),
         )
-        if share >= 1.0:
-            return
+
+    for measured in curvatures:
+        yield result(measured)
+    while not all(section.progress.complete for section in sections):
         sections = [next(steps, known) for steps, known in zip(maps, sections, strict=True)]
+        yield result(measured)

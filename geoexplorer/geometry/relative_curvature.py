@@ -8,7 +8,7 @@ Geometry of Deep Networks", CVPR 2018, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,7 @@ from geoexplorer.jobs import Progress
 __all__ = ["RelativeCurvature", "relative_curvature", "relative_curvature_steps"]
 
 _TOGETHER = 32  # directions at a point
+_DOING = "relative curvature"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +121,7 @@ def relative_curvature_steps(
 def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[RelativeCurvature]:
     along = measurement.unknown(len(vectors))
     typical, errors = measurement.unknown(), measurement.unknown()
-    done = 0
+    done = 0.0
 
     def result(progress: Progress) -> RelativeCurvature:
         return RelativeCurvature(
@@ -138,24 +139,30 @@ def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[Rela
     for block in measurement.blocks_along(together):
         rows, operators = measurement.shape_operators(block)
         if operators.count:
-            drawn = _random_units(probes, together, measurement.generator(1), operators.like)
-            sizes = _forms(operators, drawn).abs()
-            typical[rows] = sizes.mean(1).cpu()
-            errors[rows] = (sizes.var(1) / probes).sqrt().cpu()
-            parts = (vectors[part] for part in slices(len(vectors), together))
-            along[rows] = _forms(operators, parts).cpu()
-        done += len(block)
-        yield measurement.progress("relative curvature", done), result
+            share, sizes = len(block) / (probes + len(vectors)), []
+            for drawn in _random_units(probes, together, measurement.generator(1), operators.like):
+                sizes.append(_forms(operators, drawn).abs())
+                done += share * len(drawn)
+                yield measurement.progress(_DOING, done), result
+            size = torch.cat(sizes, dim=1)
+            typical[rows] = size.mean(1).cpu()
+            errors[rows] = (size.var(1) / probes).sqrt().cpu()
+            for part in slices(len(vectors), together):
+                asked = vectors[part]
+                along[rows, part] = _forms(operators, asked).cpu()
+                done += share * len(asked)
+                yield measurement.progress(_DOING, done), result
+        else:
+            done += len(block)
+            yield measurement.progress(_DOING, done), result
     yield Progress(), result
 
 
-def _forms(operators: ShapeOperators, parts: Iterable[Tensor]) -> Tensor:
-    """vᵀ G v ``(n, k)`` for vectors in parts of ``(m, d)``, the same at all points."""
-    forms = []
-    for part in parts:
-        block = part.expand(operators.count, -1, -1)
-        forms.append((block * tangent_products(operators, block)).sum(2))
-    return torch.cat(forms, dim=1)
+def _forms(operators: ShapeOperators, vectors: Tensor) -> Tensor:
+    """vᵀ G v ``(n, m)`` for vectors ``(m, d)``, the same at all points."""
+    block = vectors.expand(operators.count, -1, -1)
+    forms: Tensor = (block * tangent_products(operators, block)).sum(2)
+    return forms
 
 
 def _random_units(

@@ -181,6 +181,7 @@ def test_steps_end_like_the_plain_call_and_parts_do_not_change(saddle):
         assert len(part.sections) == 3
         for section, known in zip(part.sections, before, strict=True):
             assert torch.equal(section.labels, known)
+    assert len(parts[0].figure().layout.images) == 3
     whole = normal_sections(*saddle, ALONG)
     for section, last in zip(whole.sections, parts[-1].sections, strict=True):
         assert torch.equal(section.labels, last.labels)

@@ -95,6 +95,17 @@ def test_steps_saving_and_indexing(network, tmp_path):
     assert_cancellable(clf, lambda: relative_curvature(clf, b, u, probes=6))
 
 
+def test_progress_moves_within_a_point(network):
+    clf, b = network
+    u = torch.randn(40, 1, 3, 3, dtype=torch.float64)
+    parts = list(relative_curvature_steps(clf, b[:1], u, probes=80))
+    known = [int(part.along.isfinite().sum()) for part in parts]
+    assert known == [0, 0, 0, 32, 40, 40]
+    fractions = [part.progress.fraction for part in parts]
+    assert fractions[:4] == pytest.approx([32 / 120, 64 / 120, 80 / 120, 112 / 120])
+    assert fractions[4] < fractions[5] == 1.0
+
+
 @pytest.mark.parametrize(
     ("directions", "options", "name"),
     [
