@@ -272,7 +272,7 @@ def _add_figures(commands: Any) -> None:
         "--formats",
         action="append",
         metavar="NAMES",
-        help="html,svg,png (all by default)",
+        help="of html,svg,png,pdf (html,svg,png by default)",
     )
 
 

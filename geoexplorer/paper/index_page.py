@@ -15,7 +15,7 @@ from geoexplorer.paper.statements import CERTAINTY, FIGURES, PAPER, Statement
 __all__ = ["PAGE", "Entry", "Shown", "index_page"]
 
 PAGE = "index.html"
-_SHOWN_FIRST = ("svg", "png", "html")  # what the page itself shows of a picture
+_SHOWN_FIRST = ("svg", "png", "html", "pdf")  # what the page itself shows of a picture
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _entry(entry: Entry) -> Iterator[str]:
 def _picture(picture: Shown) -> str:
     kind = next(kind for kind in _SHOWN_FIRST if kind in picture.files)
     source = quote(picture.files[kind])
-    if kind == "html":
+    if kind in ("html", "pdf"):
         shown = f'<iframe src="{source}" title="{escape(picture.alt)}" loading="lazy"></iframe>'
     else:
         shown = f'<img src="{source}" alt="{escape(picture.alt)}">'

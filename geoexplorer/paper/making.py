@@ -214,7 +214,7 @@ class _Maker:
                 self._chrome = True
             except MissingProgramError as error:
                 self._chrome = False
-                self._missing = f"Only web pages were made, no SVG or PNG: {error}."
+                self._missing = f"Only web pages were made, no SVG, PNG or PDF: {error}."
                 self._terminal.say(self._missing)
         return self._chrome
 

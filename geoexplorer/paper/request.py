@@ -13,7 +13,8 @@ from geoexplorer.pictures import files_in
 
 __all__ = ["FORMATS", "Request"]
 
-FORMATS = ("html", "svg", "png")
+FORMATS = ("html", "svg", "png", "pdf")
+_BY_DEFAULT = ("html", "svg", "png")
 
 # By default: what a figure needs to show what the paper showed, and takes seconds.
 _QUICK = {
@@ -49,7 +50,7 @@ class Request:
     only
         Names of figures; all by default.
     formats
-        ``"html"``, ``"svg"``, ``"png"``; all by default.
+        Of ``"html"``, ``"svg"``, ``"png"``, ``"pdf"``; all but PDF by default.
 
     Raises
     ------
@@ -72,7 +73,7 @@ class Request:
     full: bool = False
     seed: int = 0
     only: tuple[str, ...] = ()
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = _BY_DEFAULT
 
     def __post_init__(self) -> None:
         _check_names("only", self.only, tuple(FIGURES))
@@ -94,7 +95,7 @@ class Request:
             files_in(Path(self.images), None, argument="images")
         object.__setattr__(self, "out", out)
         if not self.formats:
-            object.__setattr__(self, "formats", FORMATS)
+            object.__setattr__(self, "formats", _BY_DEFAULT)
         self._check_networks()
 
     @property

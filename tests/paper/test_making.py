@@ -287,7 +287,7 @@ def test_without_kaleido_there_are_web_pages_and_the_reason(tmp_path, monkeypatc
     )
     wanted = request(tmp_path, "convex", formats=("svg", "png"))
     assert making.make_figures(wanted) == 0
-    said = "Only web pages were made, no SVG or PNG: saving a .svg or .png needs kaleido"
+    said = "Only web pages were made, no SVG, PNG or PDF: saving a .svg or .png needs kaleido"
     assert said in words_of(page_of(tmp_path))
     assert said in capsys.readouterr().err
     assert (tmp_path / "convex-digits-cnn.html").is_file()
@@ -295,10 +295,10 @@ def test_without_kaleido_there_are_web_pages_and_the_reason(tmp_path, monkeypatc
 
 
 @pytest.mark.browser
-def test_pictures_in_three_formats_from_one_chrome(tmp_path, chromium):
-    wanted = request(tmp_path, "convex", "shares", formats=("html", "svg", "png"))
+def test_pictures_in_all_formats_from_one_chrome(tmp_path, chromium):
+    wanted = request(tmp_path, "convex", "shares", formats=("html", "svg", "png", "pdf"))
     assert making.make_figures(wanted) == 0
-    for kind in ("html", "svg", "png"):
+    for kind in ("html", "svg", "png", "pdf"):
         assert (tmp_path / f"shares-digits-cnn.{kind}").stat().st_size > 1_000
     assert '<img src="shares-digits-cnn.svg" alt="' in page_of(tmp_path)
 

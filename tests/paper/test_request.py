@@ -19,7 +19,7 @@ WEIGHTS = Path(registry.__file__).parent / "weights"
     ("options", "said"),
     [
         (["--only", "curves"], "only must be of sections, path, .*, got 'curves'"),
-        (["--formats", "html,pdf"], "formats must be of html, svg, png, got 'pdf'"),
+        (["--formats", "html,eps"], "formats must be of html, svg, png, pdf, got 'eps'"),
         (["--networks", "lenet"], "networks must be of digits-cnn, .*, got 'lenet'"),
         (["--networks", "none.safetensors"], "there is no 'none.safetensors'"),
         (
