@@ -172,6 +172,8 @@ _HOME = {
     "subspace_shares": "geometry.subspace_shares",
 }
 
+_MODULES = ("figures", "jobs")  # imported when they are asked for
+
 __all__ = ["__version__", *_HOME]
 
 
@@ -183,6 +185,8 @@ def __getattr__(name: str) -> Any:
             value = "0+unknown"
     elif name in _HOME:
         value = getattr(import_module(f"geoexplorer.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        return import_module(f"geoexplorer.{name}")
     else:
         raise AttributeError(f"module 'geoexplorer' has no attribute {name!r}")
     globals()[name] = value
@@ -190,4 +194,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

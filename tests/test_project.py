@@ -61,6 +61,19 @@ def test_an_unknown_name_is_an_attribute_error():
         geoexplorer.nearest  # noqa: B018
 
 
+def test_figures_are_imported_when_they_are_asked_for():
+    code = "import sys, geoexplorer as gx; assert 'plotly' not in sys.modules; gx.figures.save"
+    assert "plotly" in loaded_by(code)
+
+
+def test_figures_say_that_they_need_plotly():
+    code = "import sys; sys.modules['plotly'] = None; import geoexplorer as gx\n"
+    code += (
+        "try: gx.figures\nexcept ModuleNotFoundError as error: assert 'pip install' in str(error)"
+    )
+    assert "plotly" in loaded_by(code + "\nelse: raise AssertionError")
+
+
 def test_type_checkers_and_python_see_the_same_public_names():
     tree = ast.parse((REPOSITORY / "geoexplorer" / "__init__.py").read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
