@@ -62,7 +62,7 @@ def detection_reading(
         "difference_caption": (
             f"{float(change.double().norm()):.3g} from x, ±{largest:.2g} a pixel"
             if place
-            else "x itself"
+            else "no difference: x itself"
         ),
         "scores": [],
     }

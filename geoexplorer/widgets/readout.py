@@ -59,7 +59,9 @@ class Readout(anywidget.AnyWidget):
                 change.numpy(), largest, paper=theme_named(theme).paper, least_side=1
             ),
             "difference_caption": (
-                f"{distance:.3g} from x, ±{largest:.2g} a pixel" if distance > 1e-6 else "x itself"
+                f"{distance:.3g} from x, ±{largest:.2g} a pixel"
+                if distance > 1e-6
+                else "no difference: x itself"
             ),
             "scores": _rows(place.logits, clf.class_names),
         }

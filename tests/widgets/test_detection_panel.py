@@ -113,7 +113,7 @@ def test_the_slider_the_keys_and_a_click_go_along_the_way(opened):
     along = panel.shown.along
     panel.controls.place.value = 0.0
     assert panel.choice.place == 0.0
-    assert panel.readout.reading["difference_caption"] == "x itself"
+    assert panel.readout.reading["difference_caption"] == "no difference: x itself"
     assert panel.readout.reading["where"].endswith("the image x")
     assert "as x is" in facts(panel)
     assert "✓" not in facts(panel)
