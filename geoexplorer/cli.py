@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from urllib.parse import quote, urlsplit
 
 import geoexplorer
 
+_PATIENCE = 10.0  # seconds for a server that said where it is to listen there
 _STOPPED = 130  # the exit status of a program that was interrupted
 _NEEDED_BY_LAB = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly")
 _SHOWN_VERSIONS = (
@@ -372,8 +374,12 @@ def _serve(command: Sequence[str], environment: Mapping[str, str], notebook: Pat
     # Ctrl-C reaches both processes; JupyterLab asks what is meant, and its answer counts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    server, deadline = None, math.inf
     while process.poll() is None:
-        if (server := _started(notebook.parent, started)) and _answers(server["url"]):
+        server = server or _started(notebook.parent, started)
+        if server is not None:
+            deadline = min(deadline, time.monotonic() + _PATIENCE)
+        if server is not None and (_answers(server["url"]) or time.monotonic() > deadline):
             token = f"?token={server['token']}" if server["token"] else ""
             address = f"{server['url']}lab/tree/{quote(notebook.name)}{token}"
             print(f"\nThe Explorer is at {address}\n", flush=True)
@@ -385,10 +391,10 @@ def _serve(command: Sequence[str], environment: Mapping[str, str], notebook: Pat
 def _answers(url: str) -> bool:
     """Whether somebody listens there: a server writes where it will be before it is."""
     address = urlsplit(url)
-    port = address.port or (443 if address.scheme == "https" else 80)
     try:
+        port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=1.0).close()
-    except OSError:
+    except (OSError, ValueError):  # a host name that is none is a ValueError
         return False
     return True
 

@@ -159,7 +159,7 @@ class Words:
     >>> words.news("curvature, 1 of 2 points, 40 s left")
     'curvature, 1 of 2 points, 40 s left'
     >>> words.passed(512)
-    'curvature, 1 of 2 points, 40 s left (512 network passes since)'
+    'curvature, 1 of 2 points, 40 s left (+512 network passes)'
     """
 
     def __init__(self, seconds: float, silence: float = _SILENCE_SECONDS) -> None:
@@ -180,7 +180,8 @@ class Words:
         if time.monotonic() < self._heard + self._silence or not self._may_speak():
             return None
         self._heard = time.monotonic()
-        return f"{self._news} ({self._passed:,} network passes since)"
+        passes = "pass" if self._passed == 1 else "passes"
+        return f"{self._news} (+{self._passed:,} network {passes})"
 
     def _may_speak(self, now: bool = False) -> bool:
         moment = time.monotonic()

@@ -65,7 +65,7 @@ def test_a_long_step_says_how_many_passes_it_has_made(in_fives, capsys, monkeypa
 
     last(steps(), show=True)
     written = capsys.readouterr().err.splitlines()
-    assert written == ["half", "half (5 network passes since)", "final"]
+    assert written == ["half", "half (+5 network passes)", "final"]
 
 
 def test_quick_work_counts_no_passes(in_fives, capsys):

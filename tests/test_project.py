@@ -66,12 +66,16 @@ def test_figures_are_imported_when_they_are_asked_for():
     assert "plotly" in loaded_by(code)
 
 
+def test_jobs_are_imported_when_they_are_asked_for():
+    assert "torch" in loaded_by("import geoexplorer as gx; gx.jobs.last")
+
+
 def test_figures_say_that_they_need_plotly():
     code = "import sys; sys.modules['plotly'] = None; import geoexplorer as gx\n"
     code += (
         "try: gx.figures\nexcept ModuleNotFoundError as error: assert 'pip install' in str(error)"
     )
-    assert "plotly" in loaded_by(code + "\nelse: raise AssertionError")
+    loaded_by(code + "\nelse: raise AssertionError")
 
 
 def test_type_checkers_and_python_see_the_same_public_names():

@@ -140,7 +140,7 @@ def one_chrome() -> Iterator[None]:
         If kaleido or Chrome is missing; the message says what to install.
     """
     # Kaleido's own server would wait for ever for a Chrome that is not there.
-    _rendered(go.Figure(), "svg", 1, ".svg or .png")
+    _rendered(go.Figure(), "svg", 1, ".svg, .png or .pdf")
     import kaleido
 
     kept = kaleido._global_server.is_running()

@@ -38,6 +38,10 @@ _CPU_BYTES = 12 * 2**20
 _GPU_SHARE = 1 / 64  # of the memory allowed
 _FEWEST, _MOST = 8, 2**14
 _ALLOWED = 4  # times as many, before a part is tried again in halves
+# Of a corner, so many times its largest result: what an operation takes and gives, and on a CPU the
+# nine shifted copies of it that torch makes for a convolution of 3 x 3 in float64.
+_HELD = 12
+_LEAST = 3  # corners, whatever the memory: the ends of a part, and one between
 # Where a part as short as this has too many corners it is not split.
 _SHORTEST_PART = 2.0**-40
 _SHORTER = 1 / 8  # of a part that has too many
@@ -184,9 +188,9 @@ def _walked(
     clf: Classifier, program: Program, walks: list[_Walk]
 ) -> Iterator[ResultList[SegmentProof]]:
     """Go through all segments that have not too many pieces, yielding what is known on the way."""
-    at_once, news = _corners_at_once(clf, program), News()
+    (at_once, allowed), news = _corners_together(clf, program), News()
     while left := [walk for walk in walks if not walk.finished and walk.too_long is None]:
-        _go_on(clf, program, left, at_once)
+        _go_on(clf, program, left, at_once, allowed)
         share = sum(walk.share for walk in walks) / len(walks)
         if share < 1.0 and news.due(share):
             done = sum(walk.finished for walk in walks)
@@ -201,13 +205,18 @@ def prove_all(
     return jobs.last(proofs_steps(clf, starts, ends, labels, stop=stop))
 
 
-def _corners_at_once(clf: Classifier, program: Program) -> int:
+def _corners_together(clf: Classifier, program: Program) -> tuple[int, int]:
+    """Corners to aim at in a part, and how many are allowed."""
     gpu = clf.device.type == "cuda"
     memory = clf.memory * _GPU_SHARE if gpu else _CPU_BYTES
-    return int(min(_MOST, max(_FEWEST, memory // (8 * program.largest))))
+    wanted = int(min(_MOST, max(_FEWEST, memory // (8 * program.largest))))
+    fitting = (clf.memory - program.weight_bytes) // (_HELD * 8 * program.largest)
+    return max(_LEAST, min(wanted, fitting)), max(_LEAST, min(_ALLOWED * wanted, fitting))
 
 
-def _go_on(clf: Classifier, program: Program, walks: list[_Walk], at_once: int) -> None:
+def _go_on(
+    clf: Classifier, program: Program, walks: list[_Walk], at_once: int, allowed: int
+) -> None:
     """Go on by one part on as many of the segments as fit together."""
     together, corners = [walks[0]], walks[0].expected(at_once)
     for walk in walks[1:]:
@@ -218,7 +227,7 @@ def _go_on(clf: Classifier, program: Program, walks: list[_Walk], at_once: int) 
     starts, ends = (torch.stack(points) for points in zip(*map(_part, together), strict=True))
     sizes = torch.stack([walk.size for walk in together])
     alone = len(together) == 1
-    most = None if alone and walks[0].width <= _SHORTEST_PART else _ALLOWED * at_once
+    most = None if alone and walks[0].width <= _SHORTEST_PART else allowed
     found = None
     try:
         found = split_segments(program, starts, ends, sizes, most)
@@ -232,7 +241,7 @@ def _go_on(clf: Classifier, program: Program, walks: list[_Walk], at_once: int) 
             torch.cuda.empty_cache()
         if alone:
             walks[0].width *= _SHORTER
-        _go_on(clf, program, together[: (len(together) + 1) // 2], at_once)
+        _go_on(clf, program, together[: (len(together) + 1) // 2], at_once, allowed)
         return
     clf.count(forwards=len(found.t))
     for index, walk in enumerate(together):

@@ -112,6 +112,12 @@ class Program:
     largest: int  # values of the largest intermediate result of one image
     image_last_use: int
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the network's weights, and of their sizes, from which errors are found."""
+        numbers: int = sum(values.numel() for values in self.network.state_dict().values())
+        return 2 * 8 * numbers
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(n, L)`` of images ``(n, C, H, W)``, float64 on the program's device."""
         results: dict[int, Tensor] = {0: images}

@@ -121,7 +121,7 @@ def relative_curvature_steps(
 def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[RelativeCurvature]:
     along = measurement.unknown(len(vectors))
     typical, errors = measurement.unknown(), measurement.unknown()
-    done = 0.0
+    done = 0
 
     def result(progress: Progress) -> RelativeCurvature:
         return RelativeCurvature(
@@ -139,22 +139,22 @@ def _steps(measurement: Measurement, vectors: Tensor, probes: int) -> Steps[Rela
     for block in measurement.blocks_along(together):
         rows, operators = measurement.shape_operators(block)
         if operators.count:
-            share, sizes = len(block) / (probes + len(vectors)), []
+            products, sizes = 0, []
+            share = len(block) / (probes + len(vectors))
             for drawn in _random_units(probes, together, measurement.generator(1), operators.like):
                 sizes.append(_forms(operators, drawn).abs())
-                done += share * len(drawn)
-                yield measurement.progress(_DOING, done), result
+                products += len(drawn)
+                yield measurement.progress(_DOING, done + share * products), result
             size = torch.cat(sizes, dim=1)
             typical[rows] = size.mean(1).cpu()
             errors[rows] = (size.var(1) / probes).sqrt().cpu()
             for part in slices(len(vectors), together):
                 asked = vectors[part]
                 along[rows, part] = _forms(operators, asked).cpu()
-                done += share * len(asked)
-                yield measurement.progress(_DOING, done), result
-        else:
-            done += len(block)
-            yield measurement.progress(_DOING, done), result
+                products += len(asked)
+                yield measurement.progress(_DOING, done + share * products), result
+        done += len(block)
+        yield measurement.progress(_DOING, done), result
     yield Progress(), result
 
 

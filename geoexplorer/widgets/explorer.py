@@ -272,7 +272,8 @@ class Explorer(ipywidgets.VBox):
         self.selection.unobserve_all()
         for panel in self.panels.values():
             panel.close()
-        widgets = [*with_descendants(self), self._library]
+        figures_first = [each for each in with_descendants(self) if each is not self._library]
+        widgets = [*figures_first, self._library]
         self.children = ()
         if self.worker.synchronous:
             close_all(widgets)

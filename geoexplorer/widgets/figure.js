@@ -6,7 +6,7 @@
 // keeps the page busy, and other modules may be on their way. What the kernel changes meanwhile is
 // kept, and told to plotly's model of the figure when there is one.
 const loaded = (globalThis[Symbol.for("geoexplorer.plotly")] ??= new Map());
-const LONGEST_WAIT_MILLISECONDS = 1000;
+const LONGEST_WAIT_MILLISECONDS = 1000, MOST_MISSED = 50;
 const CHANGES = [
   "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate",
   "removeLayoutProps", "removeTraceProps",
@@ -37,13 +37,11 @@ async function plotly(model) {
 }
 
 export default () => {
-  let model, missed = [], figure = null; // one for all views
+  let model, missed = [], making = null; // one figure for all views
   async function make() {
-    const widget = await plotly(model);
-    const made = typeof widget === "function" ? await widget() : widget;
-    const listeners = new Map(), changes = missed;
+    const made = await (await plotly(model))();
+    const listeners = new Map();
     let told = {}; // in place of what the model holds
-    missed = null;
     made.initialize({
       model: {
         ...model,
@@ -54,23 +52,36 @@ export default () => {
         },
       },
     });
-    for (const [name, change] of changes) {
+    for (const [name, change] of missed) {
       told = { [name]: change };
       listeners.get(`change:${name}`)?.();
     }
     told = {};
+    missed = null;
+    listeners.clear();
     return made;
+  }
+  function figure() {
+    making ??= make().catch((error) => {
+      making = null; // the next view tries again
+      throw error;
+    });
+    return making;
+  }
+  function miss(name) {
+    const change = model.get(name);
+    if (missed === null || change === null) return;
+    missed.push([name, change]);
+    if (missed.length > MOST_MISSED) figure().catch(console.warn); // nobody may ever look at it
   }
   return {
     initialize(of) {
       model = of.model;
-      for (const name of CHANGES) {
-        model.on(`change:${name}`, () => missed?.push([name, model.get(name)]));
-      }
+      for (const name of CHANGES) model.on(`change:${name}`, () => miss(name));
     },
     async render(view) {
-      figure ??= make();
-      return (await figure).render(view);
+      const made = await figure();
+      return view.signal?.aborted ? undefined : made.render(view);
     },
   };
 };

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import ipywidgets
@@ -96,6 +97,11 @@ class FigurePanel(Panel, Generic[S]):
         """The page has so many of the figures by now."""
         self._in_page = plots
         self._redraw()
+
+    def _pale_unless(self, of_it: Callable[[S], bool]) -> Iterator[Delivery]:
+        """Pale what is on the screen unless it is of what is asked for."""
+        if self.shown is not None and not of_it(self.shown):
+            yield partial(self._set_outdated, True)
 
     @property
     def _outdated(self) -> bool:

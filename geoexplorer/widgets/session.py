@@ -83,6 +83,10 @@ class View:
         """What the image is labelled, if it is."""
         return label_of(self.subject.images, self.index)
 
+    def is_of(self, other: View) -> bool:
+        """Whether both are of the same network and image."""
+        return (self.subject.key, self.index) == (other.subject.key, other.index)
+
     def require_boundary(self) -> BoundaryPoints:
         """The boundary point.
 

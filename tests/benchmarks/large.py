@@ -93,11 +93,11 @@ def _enter(given: Given) -> Iterator[Result]:
 
 
 def _shares(given: Given) -> Iterator[Result]:
-    yield gx.subspace_shares(given.b.perturbations, [gx.dct_block(given.clf.input_shape, 0, 8)])
+    yield gx.subspace_shares(given.clf, gx.dct_block(given.clf.input_shape, 0, 8), given.b)
 
 
 def _subspaces(given: Given) -> list[gx.Subspace]:
-    return [gx.dct_block(given.clf.input_shape, 0, 4), gx.dct_diagonal(given.clf.input_shape, 9, 4)]
+    return [gx.dct_block(given.clf.input_shape, first, 4) for first in (0, 32)]
 
 
 FUNCTIONS: dict[str, Callable[[Given], Iterator[Any]]] = {

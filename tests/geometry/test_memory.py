@@ -45,6 +45,7 @@ CASES = {
     "noise_sensitivity": (64, "gx.noise_sensitivity(clf, x, draws=2)"),
     "cross_section": (64, "gx.cross_section(clf, plane, resolution=65)"),
     "prove_segment": (64, "gx.prove_segment(clf, x[:2], x[2:4])"),
+    "a proof": (384, "proof(x[0], 384)"),
 }
 
 SCRIPT = """
@@ -74,6 +75,14 @@ def network(size):
     return nn.Sequential(*layers, nn.Linear(8 * 49, 200)).eval()
 
 
+def proof(x, memory):
+    size = x.shape[1]
+    layers = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1), nn.ReLU()]
+    module = nn.Sequential(*layers, nn.AvgPool2d(size // 7), nn.Flatten(), nn.Linear(196, 4)).eval()
+    clf = gx.Classifier(module, input_shape=x.shape, device="cpu", memory=memory * 2**20)
+    assert gx.prove_segment(clf, x, 0.9999 * x).exact
+
+
 def run(size_of_image, cases):
     images = torch.rand(6, 3, size_of_image, size_of_image)
     module, peaks, b = network(size_of_image), {}, None
@@ -87,6 +96,7 @@ def run(size_of_image, cases):
             assert bool(b.converged.all())
         plane = gx.Plane.through(*images[:3])
         given = {"gx": gx, "clf": clf, "x": images, "b": b, "plane": plane, "torch": torch}
+        given["proof"] = proof
         given |= {"difference": difference, "own": torch.zeros(120, dtype=torch.int64)}
         gc.collect(), LIBC.malloc_trim(0)
         before = size("VmRSS")

@@ -287,7 +287,7 @@ def test_without_kaleido_there_are_web_pages_and_the_reason(tmp_path, monkeypatc
     )
     wanted = request(tmp_path, "convex", formats=("svg", "png"))
     assert making.make_figures(wanted) == 0
-    said = "Only web pages were made, no SVG, PNG or PDF: saving a .svg or .png needs kaleido"
+    said = "Only web pages were made, no SVG, PNG or PDF: saving a .svg, .png or .pdf needs kaleido"
     assert said in words_of(page_of(tmp_path))
     assert said in capsys.readouterr().err
     assert (tmp_path / "convex-digits-cnn.html").is_file()

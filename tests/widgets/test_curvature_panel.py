@@ -55,6 +55,27 @@ def opened(open_explorer, **options):
     return explorer
 
 
+def test_what_is_not_asked_for_any_more_pales(curvature, monkeypatch):
+    from geoexplorer.widgets.panels import curvature as module
+
+    explorer, panel = curvature, curvature.panel
+    seen = []
+    real = module.point_steps
+
+    def looked_at(*args, **options):
+        seen.append("gx-outdated" in panel.widget._dom_classes)
+        return (yield from real(*args, **options))
+
+    monkeypatch.setattr(module, "point_steps", looked_at)
+    panel.choice.rank = -1
+    explorer.refresh()
+    panel.choice.show = "step"
+    explorer.selection.image = 3
+    explorer.selection.network = "digits-cnn"
+    assert seen == [False, True, True, True]
+    assert "gx-outdated" not in panel.widget._dom_classes
+
+
 def text_of(html):
     """What a person reads, without the help behind the question marks."""
     html = re.sub(r'<span class="gx-help-text".*?</span></span>', "", html)

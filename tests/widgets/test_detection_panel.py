@@ -43,6 +43,24 @@ def number(value):
     return f"{float(value):.3g}".replace("-", "−")
 
 
+def test_what_is_not_asked_for_any_more_pales(opened, monkeypatch):
+    from geoexplorer.widgets.panels import detection as module
+
+    panel, seen = opened.panel, []
+    real = module.point_steps
+
+    def looked_at(*args, **options):
+        seen.append("gx-outdated" in panel.widget._dom_classes)
+        return (yield from real(*args, **options))
+
+    monkeypatch.setattr(module, "point_steps", looked_at)
+    opened.refresh()
+    panel.choice.show = "roc"
+    opened.selection.image = 3
+    assert seen == [False, True, True]
+    assert "gx-outdated" not in panel.widget._dom_classes
+
+
 def test_it_scores_nothing_until_it_is_looked_at(explorer, monkeypatch):
     panel = explorer.panels["detection"]
     explorer.selection.image = 3

@@ -84,7 +84,7 @@ def test_a_silent_step_shows_how_many_passes_it_has_made(open_explorer, monkeypa
     said = []
     explorer.footer.status.observe(lambda change: said.append(change["new"]), "value")
     explorer.header.gallery._receive(None, {"kind": "choose", "index": 11}, [])
-    passes = [re.search(r"progress> (.+) \(([\d,]+) network passes since\)", text) for text in said]
+    passes = [re.search(r"progress> (.+) \(\+([\d,]+) network passes?\)", text) for text in said]
     assert any(found and int(found[2].replace(",", "")) > 0 for found in passes)
     assert said[-1].startswith("<span>done, final after")
 

@@ -111,6 +111,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         show, rank = choice.show, choice.rank
         images = images_averaged(session, view, choice.images)
         measure = choice.measure(clf)
+        yield from self._pale_unless(lambda shown: shown.view.is_of(view) and shown.show == show)
         yield partial(self.controls.offer, view.subject)
         points = yield from point_steps(session, view, measure)
 

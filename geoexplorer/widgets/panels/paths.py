@@ -183,9 +183,10 @@ class PathsPanel(FigurePanel[Shown]):
         shown = self.shown
         if shown is None:
             return False
-        same_view = (shown.view.subject.key, shown.view.index) == (view.subject.key, view.index)
         target = shown.wanted.target if wanted.target is None else wanted.target
-        return not same_view or dataclasses.replace(wanted, target=target) != shown.wanted
+        return (
+            not shown.view.is_of(view) or dataclasses.replace(wanted, target=target) != shown.wanted
+        )
 
     def _set_outdated(self, outdated: bool) -> None:
         """Pale what is shown, and say so, until there is something of what is asked for."""

@@ -144,8 +144,9 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         """Find the directions, then whatever is to be seen of them."""
         choice, session = self.choice, self.host.session
         show, sharing = choice.show, choice.sharing()
-        if self.shown is not None and self.shown.view.subject.key != view.subject.key:
-            yield partial(self._set_outdated, True)
+        yield from self._pale_unless(
+            lambda shown: shown.view.subject.key == view.subject.key and shown.show == show
+        )
         yield partial(self.controls.offer, view.subject)
         count = sharing.count(session, view.subject)
         boundary = view.boundary
@@ -212,7 +213,7 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
     # Drawing.
 
     def _set_outdated(self, outdated: bool) -> None:
-        """Pale what is shown, which is of another network, until there is something of this one."""
+        """Pale what is shown until there is something of what is asked for."""
         super()._set_outdated(outdated)
         if outdated:
             self.use.disabled = self.keep.disabled = True
