@@ -93,8 +93,9 @@ class CurvaturePanel(FigurePanel[Shown]):
         self.along = ipywidgets.Button(
             description="Show the boundary along it",
             tooltip="Map the boundary along this direction beside a random one",
+            disabled=True,
         )
-        self.use = ipywidgets.Button(description="Use as axis")
+        self.use = ipywidgets.Button(description="Use as axis", disabled=True)
         self.along.on_click(self._show_along)
         self.use.on_click(self._use_as_axis)
         self.widget.children = self._layout()

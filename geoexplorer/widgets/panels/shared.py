@@ -129,8 +129,9 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         self.use = ipywidgets.Button(
             description="Use as axis",
             tooltip="Open the cross-section with the normal across and this direction up",
+            disabled=True,
         )
-        self.keep = ipywidgets.Button(description="Keep")
+        self.keep = ipywidgets.Button(description="Keep", disabled=True)
         self.use.on_click(self._use_as_axis)
         self.keep.on_click(self._keep_direction)
         self.widget.children = self._layout()
