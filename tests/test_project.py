@@ -67,7 +67,7 @@ def test_figures_are_imported_when_they_are_asked_for():
 
 
 def test_jobs_are_imported_when_they_are_asked_for():
-    assert "torch" in loaded_by("import geoexplorer as gx; gx.jobs.last")
+    assert "geoexplorer" in loaded_by("import geoexplorer as gx; gx.jobs.last")
 
 
 def test_figures_say_that_they_need_plotly():
