@@ -55,25 +55,34 @@ def opened(open_explorer, **options):
     return explorer
 
 
+def seen_before(monkeypatch, module, steps, look):
+    """List that fills with what is seen whenever a generator of a module begins."""
+    seen, real = [], getattr(module, steps)
+
+    def looked_at(*args, **options):
+        seen.append(look())
+        return (yield from real(*args, **options))
+
+    monkeypatch.setattr(module, steps, looked_at)
+    return seen
+
+
+def is_pale(panel):
+    return "gx-outdated" in panel.widget._dom_classes
+
+
 def test_what_is_not_asked_for_any_more_pales(curvature, monkeypatch):
     from geoexplorer.widgets.panels import curvature as module
 
     explorer, panel = curvature, curvature.panel
-    seen = []
-    real = module.point_steps
-
-    def looked_at(*args, **options):
-        seen.append("gx-outdated" in panel.widget._dom_classes)
-        return (yield from real(*args, **options))
-
-    monkeypatch.setattr(module, "point_steps", looked_at)
+    seen = seen_before(monkeypatch, module, "point_steps", lambda: is_pale(panel))
     panel.choice.rank = -1
     explorer.refresh()
     panel.choice.show = "step"
     explorer.selection.image = 3
     explorer.selection.network = "digits-cnn"
     assert seen == [False, True, True, True]
-    assert "gx-outdated" not in panel.widget._dom_classes
+    assert not is_pale(panel)
 
 
 def text_of(html):

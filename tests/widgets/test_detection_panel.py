@@ -15,7 +15,15 @@ from geoexplorer.widgets import detections, following, parts
 from geoexplorer.widgets.detection_controls import OVER_IMAGES, SHOWS
 from geoexplorer.widgets.explorer import Explorer
 from tests.widgets.test_code import run_script
-from tests.widgets.test_curvature_panel import PATIENCE, Constant, Slow, assert_alike, text_of
+from tests.widgets.test_curvature_panel import (
+    PATIENCE,
+    Constant,
+    Slow,
+    assert_alike,
+    is_pale,
+    seen_before,
+    text_of,
+)
 
 
 @pytest.fixture
@@ -46,19 +54,13 @@ def number(value):
 def test_what_is_not_asked_for_any_more_pales(opened, monkeypatch):
     from geoexplorer.widgets.panels import detection as module
 
-    panel, seen = opened.panel, []
-    real = module.point_steps
-
-    def looked_at(*args, **options):
-        seen.append("gx-outdated" in panel.widget._dom_classes)
-        return (yield from real(*args, **options))
-
-    monkeypatch.setattr(module, "point_steps", looked_at)
+    panel = opened.panel
+    seen = seen_before(monkeypatch, module, "point_steps", lambda: is_pale(panel))
     opened.refresh()
     panel.choice.show = "roc"
     opened.selection.image = 3
     assert seen == [False, True, True]
-    assert "gx-outdated" not in panel.widget._dom_classes
+    assert not is_pale(panel)
 
 
 def test_it_scores_nothing_until_it_is_looked_at(explorer, monkeypatch):

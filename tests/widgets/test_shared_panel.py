@@ -15,7 +15,15 @@ from geoexplorer.widgets.explorer import Explorer
 from geoexplorer.widgets.shared_controls import SHOWS
 from geoexplorer.widgets.subspaces import Basis
 from tests.widgets.test_code import run_script
-from tests.widgets.test_curvature_panel import PATIENCE, Constant, Slow, assert_alike, text_of
+from tests.widgets.test_curvature_panel import (
+    PATIENCE,
+    Constant,
+    Slow,
+    assert_alike,
+    is_pale,
+    seen_before,
+    text_of,
+)
 
 
 @pytest.fixture
@@ -267,17 +275,12 @@ def test_what_another_network_had_pales_until_there_is_something_of_this_one(sha
     from geoexplorer.widgets.panels import shared as module
 
     explorer, panel = shared, shared.panels["shared"]
-    seen = []
-    real = module.basis_steps
-
-    def looked_at(*args, **options):
-        seen.append(("gx-outdated" in panel.widget._dom_classes, panel.use.disabled))
-        return (yield from real(*args, **options))
-
-    monkeypatch.setattr(module, "basis_steps", looked_at)
+    seen = seen_before(
+        monkeypatch, module, "basis_steps", lambda: (is_pale(panel), panel.use.disabled)
+    )
     explorer.selection.network = "digits-cnn-smooth"
     assert seen == [(True, True)]
-    assert "gx-outdated" not in panel.widget._dom_classes
+    assert not is_pale(panel)
     assert not panel.use.disabled
 
 
