@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["read_asset"]
+__all__ = ["read_asset", "read_module"]
 
 
 def read_asset(name: str) -> str:
@@ -12,3 +12,8 @@ def read_asset(name: str) -> str:
     with it keeps every instance that was ever made; text it just sends.
     """
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def read_module(name: str) -> str:
+    """The text of an anywidget's module, with what lets its model hear however late it loads."""
+    return read_asset("hearing.js") + read_asset(name)

@@ -1,10 +1,9 @@
 // A plotly figure, by a module that is small.
 //
-// Anywidget gives a module two seconds to load; a model whose module took longer hears nothing from
-// the kernel ever after. Plotly's is megabytes, and takes longer where the machine is slow. So it is
-// loaded from here, once for all figures of a page, and when the page has nothing else to do: it
-// keeps the page busy, and other modules may be on their way. What the kernel changes meanwhile is
-// kept, and told to plotly's model of the figure when there is one.
+// Plotly's is megabytes, and takes longer than the two seconds that anywidget gives it where the
+// machine is slow. So it is loaded from here, once for all figures of a page, and when the page has
+// nothing else to do: it keeps the page busy, and other modules may be on their way. What the kernel
+// changes meanwhile is kept, and told to plotly's model of the figure when there is one.
 const loaded = (globalThis[Symbol.for("geoexplorer.plotly")] ??= new Map());
 const LONGEST_WAIT_MILLISECONDS = 1000, MOST_MISSED = 50;
 const CHANGES = [
@@ -37,8 +36,9 @@ async function plotly(model) {
 }
 
 export default () => {
-  let model, missed = [], making = null; // one figure for all views
+  let model, heard, missed = [], making = null; // one figure for all views
   async function make() {
+    await heard;
     const made = await (await plotly(model))();
     const listeners = new Map();
     let told = {}; // in place of what the model holds
@@ -78,6 +78,7 @@ export default () => {
     initialize(of) {
       model = of.model;
       for (const name of CHANGES) model.on(`change:${name}`, () => miss(name));
+      heard = hear(model, () => { missed = []; });
     },
     async render(view) {
       const made = await figure();

@@ -19,4 +19,4 @@ function render({ model, el }) {
   el.append(button, input);
 }
 
-export default { render };
+export default { initialize, render };

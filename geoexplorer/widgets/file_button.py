@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_module
 
 __all__ = ["FileButton"]
 
@@ -26,7 +26,7 @@ class FileButton(anywidget.AnyWidget):
         Called once a file.
     """
 
-    _esm = read_asset("file_button.js")
+    _esm = read_module("file_button.js")
 
     description = traitlets.Unicode().tag(sync=True)
     tooltip = traitlets.Unicode().tag(sync=True)

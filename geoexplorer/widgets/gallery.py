@@ -15,7 +15,7 @@ from PIL import Image
 
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.images import ImageSet
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_module
 
 __all__ = ["Gallery"]
 
@@ -32,7 +32,7 @@ class Gallery(anywidget.AnyWidget):
     those whose predicted class is not their label carry a mark.
     """
 
-    _esm = read_asset("gallery.js")
+    _esm = read_module("gallery.js")
 
     sheet = traitlets.Bytes(b"").tag(sync=True)  # PNG, the thumbnails side by side
     items: Any = traitlets.List().tag(sync=True)  # a mapping a thumbnail, see _item

@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_asset, read_module
 
 __all__ = ["Page"]
 
@@ -20,7 +20,7 @@ class Page(anywidget.AnyWidget):
     does not allow that and the text stands there to be copied by hand.
     """
 
-    _esm = read_asset("page.js")
+    _esm = read_module("page.js")
     _css = read_asset("style.css")
 
     dark = traitlets.Bool(False).tag(sync=True)

@@ -193,4 +193,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

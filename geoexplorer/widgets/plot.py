@@ -13,7 +13,7 @@ import plotly
 import plotly.graph_objects as go
 import traitlets
 
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_module
 
 __all__ = ["Ears", "Library", "Plot"]
 
@@ -33,7 +33,7 @@ class Library(anywidget.AnyWidget):
 class Plot(go.FigureWidget):
     """A figure that the worker thread and the browser may change at the same time."""
 
-    _esm = read_asset("figure.js")
+    _esm = read_module("figure.js")
 
     _library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
 
@@ -84,7 +84,7 @@ class Ears(anywidget.AnyWidget):
     :meth:`answer` was called.
     """
 
-    _esm = read_asset("plot.js")
+    _esm = read_module("plot.js")
 
     label = traitlets.Unicode().tag(sync=True)
     stops = traitlets.Bool(False).tag(sync=True)  # whether keys go from one to the next

@@ -64,4 +64,4 @@ function newRow(body) {
   return row;
 }
 
-export default { render };
+export default { initialize, render };

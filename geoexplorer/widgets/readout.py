@@ -17,7 +17,7 @@ from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.rasters import image_uri, signed_uri
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_module
 from geoexplorer.widgets.help import term
 
 __all__ = ["Place", "Readout"]
@@ -39,7 +39,7 @@ class Place:
 class Readout(anywidget.AnyWidget):
     """Shows a :class:`Place` beside what is known about x."""
 
-    _esm = read_asset("readout.js")
+    _esm = read_module("readout.js")
 
     reading = traitlets.Dict({}).tag(sync=True)
     facts = traitlets.Unicode("").tag(sync=True)  # HTML

@@ -7,7 +7,7 @@ import time
 import anywidget
 import traitlets
 
-from geoexplorer.widgets.assets import read_asset
+from geoexplorer.widgets.assets import read_module
 
 __all__ = ["Spoken"]
 
@@ -31,7 +31,7 @@ class Spoken(anywidget.AnyWidget):
     'done'
     """
 
-    _esm = read_asset("spoken.js")
+    _esm = read_module("spoken.js")
 
     text = traitlets.Unicode().tag(sync=True)
 
