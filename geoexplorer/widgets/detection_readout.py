@@ -21,8 +21,6 @@ from geoexplorer.widgets.help import help_button, term
 
 __all__ = ["Thresholds", "detection_facts", "detection_reading", "roc_facts", "row_of"]
 
-_COMING = '<span class="gx-note">on its way</span>'
-
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -73,7 +71,8 @@ def detection_facts(
     place: float,
     thresholds: Thresholds | None,
     *,
-    coming: str,
+    scored: str,
+    to_come: str,
 ) -> str:
     """HTML: the verdict and the recovered label, by curvature and by what needs none.
 
@@ -85,19 +84,21 @@ def detection_facts(
         t.
     thresholds
         None while they are not known.
-    coming
-        How far they have come.
+    scored
+        How many images they are chosen on by now.
+    to_come
+        HTML that stands for what is not known yet.
     """
     row = None if along is None else row_of(along, place)
     if along is None or row is None:
-        return f"<div>{term('score', 'detection score')} {_COMING}</div>"
+        return f"<div>{term('score', 'detection score')} {to_come}</div>"
     score, margin = float(along.score[row]), float(along.margin[row])
     names = along.class_names
     changed = int(along.labels[row]) != along.own
     own = along.own if changed else None
     if thresholds is None:
-        limits, verdicts = (_COMING, _COMING), ("", "")
-        head, note = f"threshold {_COMING}", escape(coming)
+        limits, verdicts = (to_come, to_come), ("", "")
+        head, note = f"threshold {to_come}", escape(scored)
     else:
         limits = f"&gt; {_number(thresholds.score)}", f"&lt; {_number(thresholds.margin)}"
         verdicts = _verdict(score > thresholds.score), _verdict(margin < thresholds.margin)

@@ -321,6 +321,8 @@ class Explorer(ipywidgets.VBox):
             self.footer.end(outcome, self.timings.get("final") if task.slot == "view" else None)
         if task.slot == "view" and outcome is Outcome.DONE:
             self._mark()
+        elif task.slot == "view":
+            self.panel.stopped()
 
     def _passed(self, task: Task, images: int) -> None:
         if task.slot in _DOING:
@@ -396,6 +398,7 @@ class Explorer(ipywidgets.VBox):
     def _cancel(self) -> None:
         if self.worker.cancel(*_DOING):
             self.footer.end(Outcome.STOPPED, None)
+            self.panel.stopped()
 
     @guarded
     def _save(self, look: FileLook) -> None:

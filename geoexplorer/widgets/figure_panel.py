@@ -49,6 +49,15 @@ class FigurePanel(Panel, Generic[S]):
         self.widget = ipywidgets.VBox()
         self.widget.add_class("gx-panel")
 
+    def stopped(self) -> None:
+        """Say so where the panel said that something is on its way."""
+
+        def steps() -> Generator[Delivery, None, None]:
+            yield self._read
+
+        if self.shown is not None:
+            self.host.worker.submit(f"read {self.key}", steps, urgency=Urgency.POINTER)
+
     def theme_changed(self) -> None:
         """Draw in the other theme."""
         self._redraw()
@@ -122,6 +131,12 @@ class FigurePanel(Panel, Generic[S]):
     @guarded
     def _drawn_anew(self, _change: Any) -> None:
         self._redraw()
+
+    @property
+    def _to_come(self) -> str:
+        """HTML: whether what is not there yet will come."""
+        words = "on its way" if self.host.worker.busy("view") else "not computed"
+        return f'<span class="gx-note">{words}</span>'
 
     def _require_shown(self) -> S:
         if self.shown is None:

@@ -60,7 +60,7 @@ function render({ model, el }) {
     });
     list.replaceChildren(...buttons);
     const start = model.get("start"), total = model.get("total");
-    place.textContent = total ? `${start + 1}–${start + items.length} of ${total}` : "no images";
+    place.textContent = total > 0 ? `${start + 1}–${start + items.length} of ${total}` : total === 0 ? "no images" : "";
     back.disabled = start === 0;
     forward.disabled = start + items.length >= total;
     drawSelected();

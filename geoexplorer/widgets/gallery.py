@@ -37,7 +37,7 @@ class Gallery(anywidget.AnyWidget):
     sheet = traitlets.Bytes(b"").tag(sync=True)  # PNG, the thumbnails side by side
     items: Any = traitlets.List().tag(sync=True)  # a mapping a thumbnail, see _item
     start = traitlets.Int(0).tag(sync=True)
-    total = traitlets.Int(0).tag(sync=True)
+    total = traitlets.Int(-1).tag(sync=True)  # -1 before there is something to show
     selected = traitlets.Int(-1).tag(sync=True)
     picking = traitlets.Bool(False).tag(sync=True)  # arrow keys look around, Enter picks
     capacity = traitlets.Int(12, min=1, max=200).tag(sync=True)  # thumbnails with room for them

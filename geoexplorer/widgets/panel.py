@@ -78,6 +78,9 @@ class Panel(ABC):
     def opened(self) -> None:  # noqa: B027
         """It comes into view; what takes time to make may have waited for this."""
 
+    def stopped(self) -> None:  # noqa: B027
+        """The steps ended before they were through: what was still to come is not on its way."""
+
     def selection_changed(self) -> None:  # noqa: B027  (a panel may have nothing to forget)
         """Forget what belongs to the image that was looked at before."""
 

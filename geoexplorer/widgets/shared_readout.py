@@ -17,7 +17,6 @@ from geoexplorer.widgets.help import term
 __all__ = ["SharedReadout"]
 
 _BAND = (0.1, 0.9)
-_COMING = '<span class="gx-note">on its way</span>'
 
 
 class SharedReadout(DirectionReadout):
@@ -33,7 +32,7 @@ class SharedReadout(DirectionReadout):
         m: int,
         index: int,
         count: int,
-        coming: bool,
+        to_come: str | None,
         theme: str,
     ) -> None:
         """Show the direction in a column.
@@ -50,14 +49,14 @@ class SharedReadout(DirectionReadout):
             Dimension of the curved subspace.
         index, count
             The chosen image, and how many images are in the mean.
-        coming
-            Whether ρ is being measured.
+        to_come
+            HTML that stands for ρ while it is not measured; None where it is not asked for.
         theme
             ``"light"`` or ``"dark"``.
         """
         lines = [
             *_value_lines(shared, column),
-            *_rho_lines(rho, column, coming=coming),
+            *_rho_lines(rho, column, to_come),
             *_share_lines(shared, column, boundary, m, index, count),
             *_trust_lines(shared, column),
         ]
@@ -106,10 +105,10 @@ def _value_lines(shared: SharedDirections, column: int) -> list[str]:
     ]
 
 
-def _rho_lines(rho: RelativeCurvature | None, column: int, *, coming: bool) -> list[str]:
+def _rho_lines(rho: RelativeCurvature | None, column: int, to_come: str | None) -> list[str]:
     name = term("ρ", "relative curvature")
     if rho is None:
-        return [f"{name} {_COMING}"] if coming else []
+        return [] if to_come is None else [f"{name} {to_come}"]
     values = rho.values[:, column]
     values = values[values.isfinite()].double()
     if len(values) == 0:

@@ -505,6 +505,25 @@ def test_cancel_stops_it_and_the_app_goes_on():
         explorer.close()
 
 
+def test_what_was_on_its_way_is_not_after_cancel():
+    clf = gx.Classifier(Slow().eval(), input_shape=(1, 8, 8), device="cpu", chunk_size=8)
+    explorer = Explorer(clf, gx.load_images("digits"))
+    try:
+        explorer.panels["shared"].choice.images = 10
+        clf.module.pause = 0.0005
+        show(explorer)
+        deadline = time.monotonic() + PATIENCE
+        while explorer.panel.shown is None or "on its way" not in facts(explorer.panel):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        explorer.footer.cancel.click()
+        assert explorer.wait(PATIENCE)
+        assert "ρ not computed" in facts(explorer.panel)
+        assert "not final" in explorer.footer.status.value
+    finally:
+        explorer.close()
+
+
 def test_closing_leaves_no_widget(open_explorer):
     import ipywidgets
 

@@ -230,8 +230,9 @@ class DetectionPanel(FigurePanel[Shown]):
         natural = shown.natural
         scored = 0 if natural is None else len(natural)
         facts = detection_facts(
-            shown.along, place, shown.thresholds, coming=f"{scored} of {shown.images} images"
-        )
+            shown.along, place, shown.thresholds, scored=f"{scored} of {shown.images} images",
+            to_come=self._to_come,
+        )  # fmt: skip
         if shown.show in OVER_IMAGES and shown.roc is not None:
             facts += roc_facts(shown.roc)
         reading = detection_reading(

@@ -268,7 +268,7 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         self.readout.show(
             shown.shared, self._column(shown), shown.boundary, shown.rho, m=shown.m,
             index=shown.view.index, count=shown.count, theme=self.host.theme(),
-            coming=shown.show in ("rho", "directions"),
+            to_come=self._to_come if shown.show in ("rho", "directions") else None,
         )  # fmt: skip
         final = shown.basis is not None
         self.use.disabled = not final
