@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 
 from geoexplorer.figures.layers import Layers
 from geoexplorer.figures.series import rgba
-from geoexplorer.figures.text import bare, first_fitting, text_width, wrapped
+from geoexplorer.figures.text import bare, first_fitting, number, round_step, text_width, wrapped
 from geoexplorer.figures.theme import Theme, pixels, theme_named
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "decades",
     "padded",
     "percents",
+    "round_ticks",
 ]
 
 DEFAULT_WIDTH = 640.0  # in CSS pixels
@@ -217,10 +218,13 @@ class Canvas:
         """Height of the plot."""
         return self.size[1] - self.top - self.bottom
 
-    def beside(self, place: float, texts: Sequence[str]) -> tuple[str, str, float]:
+    def beside(
+        self, place: float, texts: Sequence[str], *, first: str = "right"
+    ) -> tuple[str, str, float]:
         """The first of the ``texts`` that fits above a line at ``place``.
 
-        Places are shares of the plot's width; the text may reach into the right margin.
+        Places are shares of the plot's width; the text may reach into the right margin. The
+        side that comes ``first`` is ``"left"`` or ``"right"``.
 
         Returns
         -------
@@ -231,10 +235,10 @@ class Canvas:
         spot, gap = self.left + place * self.wide, 0.3 * self.font
         for text in texts:
             needed = text_width(bare(text), self.font)
-            if needed <= self.size[0] - spot - gap:
-                return text, "right", place
-            if needed <= spot - self.left:
-                return text, "left", place
+            fits = {"right": self.size[0] - spot - gap, "left": spot - self.left}
+            for side in sorted(fits, key=lambda side: side != first):
+                if needed <= fits[side]:
+                    return text, side, place
             if needed <= self.size[0] - self.left - gap:
                 middle = self.size[0] - gap - needed / 2
                 return text, "center", (middle - self.left) / self.wide
@@ -365,6 +369,20 @@ def decades(low: float, high: float, *, percent: bool = False) -> dict[str, Any]
         for power in powers
     ]
     return {"tickmode": "array", "tickvals": [10.0**power for power in powers], "ticktext": texts}
+
+
+def round_ticks(low: float, high: float, most: int) -> dict[str, Any]:
+    """Plotly's tick settings for at most so many round numbers from ``low`` to ``high``.
+
+    Examples
+    --------
+    >>> round_ticks(-0.13, 0.42, 8)["ticktext"]
+    ['−0.1', '0', '0.1', '0.2', '0.3', '0.4']
+    """
+    step = round_step(high - low, most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    values = [float(f"{count * step:.12g}") for count in range(first, last + 1)]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [number(v, 12) for v in values]}
 
 
 def percents(low: float, high: float) -> dict[str, Any]:

@@ -176,7 +176,8 @@ def by_step_layers(
     for row, (where, what) in enumerate(marked):
         at = (math.log10(where[-1]) - across[0]) / (across[1] - across[0])
         text = f"{what} = {' and '.join(map(number, where))}"
-        said, side, place = canvas.beside(at, (text, what))
+        first = "left" if where[-1] < max(lines) else "right"  # no line goes through a text
+        said, side, place = canvas.beside(at, (text, what), first=first)
         # One above the plot, the other just below its upper end.
         top = high - 0.01 * (high - low)
         spot = 10.0 ** (across[0] + place * (across[1] - across[0]))

@@ -19,6 +19,7 @@ from geoexplorer.figures.chart import (
     Label,
     chart_layers,
     check_sizes,
+    round_ticks,
 )
 from geoexplorer.figures.colours import class_colour
 from geoexplorer.figures.detection_words import CAUTION, SCORE_TITLES, measured_words
@@ -38,6 +39,7 @@ VIEWS = ("score", "terms")
 _NAMED = 5  # classes with a term of their own
 _NAMES = 0.5  # of the width, at most
 _RIBBON = 1.5  # lines of text that a ribbon is high
+_TICK = 3.0  # lines of text from tick to tick, at least
 _FINE = 400  # places at which a curve is looked for below a text
 _ROUNDING = 1e-6  # of a stop
 _ROOM = 2 * " "  # beside each name in the key
@@ -172,7 +174,7 @@ def _terms(
     curves.append(Curve(stops, score, canvas.look.ink, dash="dash", name="score" + _ROOM,
                         hover="score, t = %{x:.3g}: %{y:.4g}"))  # fmt: skip
     mark = _mark(along, selected, curves, (low, high), canvas)
-    layers = _drawn(along, canvas, (low, high), curves, [], mark, _TERMS)
+    layers = _drawn(along, canvas, (low, high), curves, [], mark, _TERMS, named)
     return cased(layers, curves[:count], canvas)
 
 
@@ -214,6 +216,7 @@ def _drawn(
     labels: list[Label],
     mark: Label | None,
     titles: Sequence[str],
+    named: Sequence[int] = (),
 ) -> Layers:
     """The curves, where the class changes, and below them two ribbons of classes."""
     low, high = window
@@ -221,7 +224,6 @@ def _drawn(
     line = canvas.font * (high - low) / (canvas.tall - 2 * _RIBBON * canvas.font)
     bottom = low - 2 * _RIBBON * line
     across = _across(stops)
-    unit = (across[1] - across[0]) / canvas.wide
     between, middle = _changes(along), low - _RIBBON * line
     ribbons = [
         Ribbon.of("called", stops, along.labels.numpy(), middle, low, between=between),
@@ -235,11 +237,14 @@ def _drawn(
     free = [n for n, c in enumerate(curves) if c.bound is None and c.colour == canvas.look.ink][-1]
     curves[free] = dataclasses.replace(curves[free], bound=(x, y))
     room = MOST_CURVES - len(curves)
-    filled, names = drawn_ribbons(ribbons, along.class_names, canvas, unit, room=room)
+    filled, names = drawn_ribbons(
+        ribbons, along.class_names, canvas, across, room=room, foremost=named
+    )
+    ticks = round_ticks(low, high, max(2, int(canvas.tall / (_TICK * canvas.font))))
     return chart_layers(
         canvas,
         Axis(across, _TITLES),
-        Axis((bottom, high), titles, zero=True),
+        Axis((bottom, high), titles, ticks=ticks, zero=True),
         curves=[*curves, *filled],
         labels=[*labels, *names],
         selected=mark,

@@ -243,12 +243,14 @@ def _areas(found: DetectionROC, count: int) -> list[str]:
     final = found.progress.complete
     ends = {kind: found.auc_interval(kind) for kind in SCORES} if final else {}
     for row, alpha in enumerate(found.scales[:count]):
+        areas = []
         for kind in SCORES:
-            area = f"{alpha_words(alpha)}, {kind}: AUC {float(found.auc(kind)[row]):.3f}"
+            area = f"{kind} {float(found.auc(kind)[row]):.3f}"
             if final:
                 low, high = (float(end[row]) for end in ends[kind])
                 area += f" ({low:.2f} to {high:.2f})"
-            parts.append(area)
+            areas.append(area)
+        parts.append(f"AUC at {alpha_words(alpha)}: {', '.join(areas)}")
     return [*parts, "in brackets: 95 % interval"] if final else parts
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from geoexplorer.figures.chart import Canvas, Curve, Label
 from geoexplorer.figures.colours import class_colour, text_colour
-from geoexplorer.figures.text import cut, escaped, first_fitting
+from geoexplorer.figures.text import cut, escaped, text_width
 
 __all__ = ["Ribbon", "drawn_ribbons"]
 
@@ -21,7 +21,7 @@ _SHORTEST = 1.5  # lines of text in which a name is still begun
 class Ribbon:
     """Pieces of one class each, between two heights."""
 
-    name: str
+    name: str  # stands left of the axis
     pieces: tuple[tuple[float, float, int], ...]  # start, end and class; ascending
     bottom: float
     top: float
@@ -60,18 +60,25 @@ class Ribbon:
 
 
 def drawn_ribbons(
-    ribbons: Sequence[Ribbon], names: Sequence[str], canvas: Canvas, unit: float, *, room: int
+    ribbons: Sequence[Ribbon],
+    names: Sequence[str],
+    canvas: Canvas,
+    ends: tuple[float, float],
+    *,
+    room: int,
+    foremost: Sequence[int] = (),
 ) -> tuple[list[Curve], list[Label]]:
-    """Areas in class colours, and the names in the pieces that have room for them.
+    """Areas in class colours, names in the pieces that have room for them, the ribbons' in front.
 
-    ``unit`` is the axis' length of a pixel. There are at most ``room`` areas: the classes with the
-    longest pieces have their own, the rest one of no class' colour.
+    ``ends`` are those of the axis. There are at most ``room`` areas: the ``foremost``
+    classes and those with the longest pieces have their own, the rest one of no class' colour.
     """
+    unit = (ends[1] - ends[0]) / canvas.wide  # a pixel
     lengths: dict[int, float] = {}
     for ribbon in ribbons:
         for start, end, label in ribbon.pieces:
             lengths[label] = lengths.get(label, 0.0) + end - start
-    order = sorted(lengths, key=lambda label: -lengths[label])
+    order = sorted(lengths, key=lambda label: (label not in foremost, -lengths[label]))
     count = len(order) if len(order) <= room else room - 1
     colours = {label: class_colour(label) for label in order[:count]}
     sets = [([label], colour) for label, colour in colours.items()]
@@ -83,22 +90,23 @@ def drawn_ribbons(
     ]
     texts = []
     for ribbon in ribbons:
-        for index, (start, end, label) in enumerate(ribbon.pieces):
-            said = (f"{ribbon.name}: {names[label]}",) if index == 0 else ()
-            text = _fitted((*said, names[label]), (end - start) / unit, canvas.font)
+        middle = (ribbon.bottom + ribbon.top) / 2
+        for start, end, label in ribbon.pieces:
+            text = _fitted(names[label], (end - start) / unit, canvas.font)
             colour = text_colour(colours.get(label, canvas.look.line))
-            at = start + 0.1 * canvas.font * unit, (ribbon.bottom + ribbon.top) / 2
-            texts += [Label(*at, text, "middle right", colour)] if text else []
+            at = start + 0.1 * canvas.font * unit
+            texts += [Label(at, middle, text, "middle right", colour)] if text else []
+        name = f"{ribbon.name}\u00a0"  # a gap
+        texts.append(Label(ends[0], middle, name, "middle left", canvas.look.muted))
     return curves, texts
 
 
-def _fitted(texts: Sequence[str], wide: float, font: float) -> str:
-    """The first text that fits, or the beginning of the last; nothing where there is no room."""
+def _fitted(name: str, wide: float, font: float) -> str:
+    """The name, or its beginning; nothing where there is no room."""
     room = wide - 0.6 * font
-    text = first_fitting(texts, room, font)
-    if text is not None:
-        return escaped(text)
-    return cut(texts[-1], room, font) if room > _SHORTEST * font else ""
+    if text_width(name, font) <= room:
+        return escaped(name)
+    return cut(name, room, font) if room > _SHORTEST * font else ""
 
 
 def _area(ribbons: Sequence[Ribbon], labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

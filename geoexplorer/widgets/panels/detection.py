@@ -12,7 +12,6 @@ import ipywidgets
 
 from geoexplorer.figures.detection import apply, blank_chart, detection_layers
 from geoexplorer.figures.layers import Layers
-from geoexplorer.figures.series import accent
 from geoexplorer.figures.theme import theme_named
 from geoexplorer.geometry.boundary import BoundaryPoints
 from geoexplorer.geometry.detection import Detection
@@ -261,7 +260,7 @@ class DetectionPanel(FigurePanel[Shown]):
         if self.shown is None or self.shown.show in OVER_IMAGES:
             return []
         along, place = self.shown.along, self.choice.place
-        colour = accent(theme_named(self.host.theme()))
+        colour = theme_named(self.host.theme()).ink
         shapes: list[dict[str, Any]] = [
             {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "xref": "x",
              "yref": "paper", "line": {"color": colour, "width": 1.5}}
