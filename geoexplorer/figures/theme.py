@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import plotly.graph_objects as go
 
@@ -34,30 +35,7 @@ class Theme:
 
     def template(self, *, font_size: float) -> go.layout.Template:
         """A plotly template; ``font_size`` in points. Plotly's default template is left alone."""
-        size = pixels(font_size)
-        axis = {
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": self.line,
-            "tickfont": {"color": self.muted, "size": size},
-            "linecolor": self.line,
-            "showline": False,
-            "showgrid": False,
-            "zeroline": False,
-            "title": {"font": {"color": self.ink, "size": size}, "standoff": 0.5 * size},
-        }
-        layout = go.Layout(
-            font={"family": _FONT, "size": size, "color": self.ink},
-            title={"font": {"size": size, "color": self.ink}},
-            paper_bgcolor=self.paper,
-            plot_bgcolor=self.paper,
-            colorway=[class_colour(index) for index in range(10)],
-            xaxis=axis,
-            yaxis=axis,
-            showlegend=False,
-            modebar={"bgcolor": "rgba(0,0,0,0)", "color": self.muted, "activecolor": self.ink},
-        )
-        return go.layout.Template(layout=layout)
+        return _template(self, font_size)
 
 
 _LIGHT = Theme("light", "#ffffff", "#1a1a1a", "#5f6368", "#9aa0a6", nearest=0.42, farthest=0.88)
@@ -87,3 +65,31 @@ def theme_named(name: str) -> Theme:
 def pixels(points: float) -> float:
     """CSS pixels (1/96 inch) for a length in points (1/72 inch)."""
     return points * 96.0 / 72.0
+
+
+@cache  # to make one takes milliseconds, and figures copy it
+def _template(theme: Theme, font_size: float) -> go.layout.Template:
+    size = pixels(font_size)
+    axis = {
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": theme.line,
+        "tickfont": {"color": theme.muted, "size": size},
+        "linecolor": theme.line,
+        "showline": False,
+        "showgrid": False,
+        "zeroline": False,
+        "title": {"font": {"color": theme.ink, "size": size}, "standoff": 0.5 * size},
+    }
+    layout = go.Layout(
+        font={"family": _FONT, "size": size, "color": theme.ink},
+        title={"font": {"size": size, "color": theme.ink}},
+        paper_bgcolor=theme.paper,
+        plot_bgcolor=theme.paper,
+        colorway=[class_colour(index) for index in range(10)],
+        xaxis=axis,
+        yaxis=axis,
+        showlegend=False,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
+    )
+    return go.layout.Template(layout=layout)

@@ -224,6 +224,14 @@ def test_plotly_own_templates_are_left_alone():
     assert not any("geoexplorer" in name for name in pio.templates)
 
 
+def test_no_figure_changes_the_template_of_another():
+    figure, other = halves().figure(), go.FigureWidget(blank_section())
+    apply(other, section_layers(halves()))
+    for changed in (figure, other):
+        changed.layout.template.layout.font.size = 99
+    assert halves().figure().layout.template.layout.font.size == pytest.approx(12)
+
+
 @pytest.mark.parametrize("font_size", [6, 8, 14])
 def test_all_text_has_the_font_size(font_size):
     figure = section_figure(halves(), font_size=font_size)
