@@ -130,9 +130,10 @@ class Classifier:
         whenever the device runs out of memory.
     memory
         Bytes that a computation may hold at once: half of them for vectors that it keeps, the rest
-        for the passes. On top come the network (proofs and secants make a copy in float64) and the
-        result. By default 1 GiB on a CPU and half of a GPU's memory. Less makes for smaller chunks
-        and more restarts; what cannot fit is refused.
+        for the passes. On top come the network, its copies in float64 (secants make one, proofs
+        hold the weights twice) and the result. By default 1 GiB on a CPU and half of a GPU's
+        memory. Less makes for smaller chunks and more restarts; what cannot fit is refused, but
+        for proofs and exact maps, which go on with a few images at once.
     channels_last
         Whether the network computes with the channels of a pixel side by side, which changes its
         numbers by rounding only. Many small convolutional networks are up to twice as fast so on a

@@ -104,10 +104,10 @@ def lab(*, notebook: Path | None = None, port: int | None = None, browser: bool 
 
 def figures(arguments: argparse.Namespace) -> int:
     """Make the paper's figures in a folder, and return the exit status."""
-    from geoexplorer.paper.making import make_figures
-    from geoexplorer.paper.request import Request
-
     try:
+        from geoexplorer.paper.making import make_figures
+        from geoexplorer.paper.request import Request
+
         request = Request(
             out=arguments.out,
             networks=_listed(arguments.networks),
@@ -117,7 +117,7 @@ def figures(arguments: argparse.Namespace) -> int:
             only=_listed(arguments.only),
             formats=_listed(arguments.formats),
         )
-    except (OSError, TypeError, ValueError) as error:
+    except (ModuleNotFoundError, OSError, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     return make_figures(request)
 

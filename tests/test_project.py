@@ -70,6 +70,15 @@ def test_jobs_are_imported_when_they_are_asked_for():
     assert "geoexplorer" in loaded_by("import geoexplorer as gx; gx.jobs.last")
 
 
+def test_the_command_that_makes_figures_says_that_it_needs_plotly(tmp_path):
+    code = "import sys; sys.modules['plotly'] = None; from geoexplorer.cli import main\n"
+    code += f"sys.exit(main(['figures', '--out', {str(tmp_path / 'out')!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "plotly" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_figures_say_that_they_need_plotly():
     code = "import sys; sys.modules['plotly'] = None; import geoexplorer as gx\n"
     code += (

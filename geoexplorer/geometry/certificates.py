@@ -38,9 +38,6 @@ _CPU_BYTES = 12 * 2**20
 _GPU_SHARE = 1 / 64  # of the memory allowed
 _FEWEST, _MOST = 8, 2**14
 _ALLOWED = 4  # times as many, before a part is tried again in halves
-# Of a corner, so many times its largest result: what an operation takes and gives, and on a CPU the
-# nine shifted copies of it that torch makes for a convolution of 3 x 3 in float64.
-_HELD = 12
 _LEAST = 3  # corners, whatever the memory: the ends of a part, and one between
 # Where a part as short as this has too many corners it is not split.
 _SHORTEST_PART = 2.0**-40
@@ -210,7 +207,7 @@ def _corners_together(clf: Classifier, program: Program) -> tuple[int, int]:
     gpu = clf.device.type == "cuda"
     memory = clf.memory * _GPU_SHARE if gpu else _CPU_BYTES
     wanted = int(min(_MOST, max(_FEWEST, memory // (8 * program.largest))))
-    fitting = (clf.memory - program.weight_bytes) // (_HELD * 8 * program.largest)
+    fitting = program.fitting(clf.memory)
     return max(_LEAST, min(wanted, fitting)), max(_LEAST, min(_ALLOWED * wanted, fitting))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geoexplorer.geometry.crossings import Rays, likely_rivals
 
-__all__ = ["deepfool_offsets"]
+__all__ = ["deepfool_offsets", "deepfool_steps"]
 
 _STEPS = 50
 _RIVALS = 9  # with the own class the ten highest, as in the authors' code
@@ -26,11 +26,36 @@ def deepfool_offsets(rays: Rays) -> Tensor:
     Toward a given class only that one's boundary is linearised, and the offset ends where it
     is higher than the own class.
     """
+    offsets, crossed = deepfool_steps(rays, likely_rivals(rays, _RIVALS), _STEPS)
+    return torch.where(crossed[:, None], offsets, math.nan)
+
+
+def deepfool_steps(
+    rays: Rays, rivals: Tensor, most: int, start: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Offsets after so many steps at ``most``, and whether they change the class.
+
+    Parameters
+    ----------
+    rays
+        From the images.
+    rivals
+        Classes ``(n, k)`` whose boundaries are linearised.
+    most
+        Steps.
+    start
+        Logits and Jacobian ``(n, 1 + k, d)`` of the own class and the rivals at the images, where
+        they are known.
+
+    Returns
+    -------
+    tuple
+        Offsets ``(n, d)`` and ``(n,)`` bool.
+    """
     offsets = rays.zeros
     crossed = torch.zeros(len(rays), dtype=torch.bool, device=offsets.device)
     rows = torch.arange(len(rays), device=offsets.device)
-    rivals = likely_rivals(rays, _RIVALS)
-    for _ in range(_STEPS):
+    for _ in range(most):
         across = rays[rows].levels((1 + _OVERSHOOT) * offsets[rows]) < 0
         crossed[rows] = across
         rows = rows[~across]
@@ -38,7 +63,11 @@ def deepfool_offsets(rays: Rays) -> Tensor:
             break
         part = rays[rows]
         classes = torch.cat([part.own[:, None], rivals[rows]], dim=1)
-        logits, jacobian = part.jacobian((1 + _OVERSHOOT) * offsets[rows], classes)
+        if start is not None:
+            logits, jacobian = (known[rows] for known in start)
+            start = None
+        else:
+            logits, jacobian = part.jacobian((1 + _OVERSHOOT) * offsets[rows], classes)
         chosen = logits.gather(1, classes)
         gradients = jacobian[:, :1] - jacobian[:, 1:]
         norms = gradients.norm(dim=2)
@@ -49,4 +78,6 @@ def deepfool_offsets(rays: Rays) -> Tensor:
         step = length / norms.gather(1, nearest) * chosen_gradient
         rows = rows[steep]
         offsets[rows] -= step[steep]
-    return torch.where(crossed[:, None], (1 + _OVERSHOOT) * offsets, math.nan)
+    else:
+        crossed[rows] = rays[rows].levels((1 + _OVERSHOOT) * offsets[rows]) < 0
+    return (1 + _OVERSHOOT) * offsets, crossed

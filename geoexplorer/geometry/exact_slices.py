@@ -268,7 +268,8 @@ def _unsure(logits: Tensor, errors: Tensor) -> Tensor:
 
 def _at_once(clf: Classifier, program: Program) -> int:
     memory = clf.memory * _GPU_SHARE if clf.device.type == "cuda" else _CPU_BYTES
-    return int(min(_MOST, max(1, memory // (3 * 8 * program.largest))))
+    wanted = min(_MOST, memory // (3 * 8 * program.largest))
+    return int(max(1, min(wanted, program.fitting(clf.memory, rows=3))))
 
 
 def _in_one_region(logits: Tensor, errors: Tensor) -> Tensor:

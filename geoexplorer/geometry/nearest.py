@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from geoexplorer.geometry.crossings import Rays, hidden, level, likely_rivals
-from geoexplorer.geometry.deepfool import deepfool_offsets
+from geoexplorer.geometry.deepfool import deepfool_steps
 from geoexplorer.geometry.descent import sphere_descent
 from geoexplorer.geometry.projection import shortest_offset
 
@@ -32,8 +32,8 @@ __all__ = ["EFFORTS", "Effort", "minimise"]
 class Effort:
     """Where the gradients of a search go.
 
-    One for each of the ``rivals`` and one for the own class rank them, DeepFool takes about 20,
-    and every point that is returned on the way costs one, for its normal.
+    One for each of the ``rivals`` and one for the own class rank them, every step of DeepFool but
+    the first takes as many, and every point that is returned on the way costs one, for its normal.
     """
 
     rivals: int  # classes ranked
@@ -42,12 +42,12 @@ class Effort:
     descent_steps: int
     scouting: int  # refining steps from each crossing found so
     refining: int  # steps from the best of them
-    deepfool: bool = False  # whether DeepFool's point is scouted too
+    deepfool: int = 0  # steps of DeepFool toward one more crossing, at most
 
     @property
     def starts(self) -> int:
         """Crossings that are scouted."""
-        return self.rays + self.descents + self.deepfool
+        return self.rays + self.descents + (self.deepfool > 0)
 
     @property
     def scouted_share(self) -> float:
@@ -65,7 +65,7 @@ class Effort:
 EFFORTS = {
     "interactive": Effort(rivals=3, rays=1, descents=2, descent_steps=5, scouting=2, refining=8),
     "accurate": Effort(
-        rivals=9, rays=0, descents=4, descent_steps=6, scouting=2, refining=23, deepfool=True
+        rivals=9, rays=0, descents=4, descent_steps=6, scouting=2, refining=23, deepfool=4
     ),
 }
 
@@ -116,17 +116,16 @@ def minimise(rays: Rays, effort: Effort, *, seed: int) -> Iterator[tuple[float, 
 
 def _scout(rays: Rays, effort: Effort, seed: int) -> Tensor:
     n, d, starts = len(rays), rays.dimension, effort.starts
-    toward = _toward_classes(rays, effort.rivals)
-    offsets = torch.cat(
-        [
-            _ray_crossings(rays, _several(rays, toward, effort.rays, seed)),
-            _descent_crossings(
-                rays, _several(rays, toward, effort.descents, seed), effort.descent_steps
-            ),
-            _deepfool_crossings(rays, int(effort.deepfool)),
-        ],
-        dim=1,
+    own, rivals = rays.own[:, None], likely_rivals(rays, effort.rivals)
+    linearised = rays.jacobian(rays.zeros, torch.cat([own, rivals], dim=1))
+    toward = _toward_classes(rays, rivals, *linearised)
+    beyond = _deepfool_crossings(rays, rivals, effort.deepfool, linearised)
+    del linearised  # it is large
+    along = _ray_crossings(rays, _several(rays, toward, effort.rays, seed))
+    below = _descent_crossings(
+        rays, _several(rays, toward, effort.descents, seed), effort.descent_steps
     )
+    offsets = torch.cat([along, below, beyond], dim=1)
     for find in (_march, lambda lost: _at_random(lost, seed)):
         lost = _rows(~_is_found(offsets).any(1))
         if len(lost):
@@ -158,10 +157,15 @@ def _descent_crossings(rays: Rays, directions: Tensor, steps: int) -> Tensor:
     return _first_crossings(copies, offsets, first=1.0).reshape(n, count, d)
 
 
-def _deepfool_crossings(rays: Rays, count: int) -> Tensor:
-    if count == 0:
+def _deepfool_crossings(
+    rays: Rays, rivals: Tensor, most: int, start: tuple[Tensor, Tensor]
+) -> Tensor:
+    """The crossing beyond DeepFool's last point, be it across or not; none without steps."""
+    if most == 0:
         return rays.images.new_empty(len(rays), 0, rays.dimension)
-    return _first_crossings(rays, deepfool_offsets(rays), first=1.0)[:, None]
+    offsets, _ = deepfool_steps(rays, rivals, most, start)
+    somewhere = (offsets != 0).any(1, keepdim=True)
+    return _first_crossings(rays, torch.where(somewhere, offsets, math.nan), first=1.0)[:, None]
 
 
 def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
@@ -172,11 +176,9 @@ def _random_steps(rays: Rays, count: int, seed: int) -> Tensor:
     return drawn * _RANDOM_START * (high - low)
 
 
-def _toward_classes(rays: Rays, count: int) -> Tensor:
+def _toward_classes(rays: Rays, rivals: Tensor, logits: Tensor, jacobian: Tensor) -> Tensor:
     """Newton steps ``(n, k, d)`` onto the linearised boundaries of classes, the shortest first."""
     own = rays.own[:, None]
-    rivals = likely_rivals(rays, count)
-    logits, jacobian = rays.jacobian(rays.zeros, torch.cat([own, rivals], dim=1))
     levels = (logits.gather(1, own) - logits.gather(1, rivals)).clamp_min(0.0)
     gradients = jacobian[:, :1] - jacobian[:, 1:]
     norms = gradients.norm(dim=2)

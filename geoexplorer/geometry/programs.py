@@ -20,6 +20,11 @@ from geoexplorer.jobs import check_cancelled, tell_passed
 
 __all__ = ["Affine", "Elementwise", "Kind", "Maximum", "Node", "Program"]
 
+# Of an input, so many times its largest result: what an operation takes and gives, and on a CPU the
+# nine shifted copies of it that torch makes for a convolution of 3 x 3 in float64.
+_HELD = 12
+_BESIDE = 1 / 4  # of the memory, beside the program at the least
+
 _Values = Callable[..., Tensor]
 
 
@@ -112,11 +117,15 @@ class Program:
     largest: int  # values of the largest intermediate result of one image
     image_last_use: int
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the network's weights, and of their sizes, from which errors are found."""
+    def fitting(self, memory: int, rows: int = 1) -> int:
+        """Inputs of so many ``rows`` that fit into so many bytes at once, beside the program.
+
+        The program holds the network's weights and their sizes, from which errors are found. Where
+        these leave little, a share of the memory counts beside them.
+        """
         numbers: int = sum(values.numel() for values in self.network.state_dict().values())
-        return 2 * 8 * numbers
+        beside = max(memory - 2 * 8 * numbers, int(memory * _BESIDE))
+        return beside // (_HELD * 8 * rows * self.largest)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(n, L)`` of images ``(n, C, H, W)``, float64 on the program's device."""

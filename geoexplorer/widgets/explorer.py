@@ -291,9 +291,10 @@ class Explorer(ipywidgets.VBox):
             self.worker.submit("view", self._view_steps, delay=delay)
 
     def _view_steps(self) -> Generator[Delivery, None, None]:
+        key = self._active
+        yield self.panels[key].begin
         view = yield from self.session.view_steps()
         yield partial(self._seen, view)
-        key = self._active
         yield from self.panels[key].steps(view)
         yield partial(self._finished, key)
 
@@ -337,6 +338,8 @@ class Explorer(ipywidgets.VBox):
     def _subject_changed(self, subject: Subject) -> None:
         self.header.show_subject(subject, self.session.added.get(subject.images_name, ()))
         self._show_gallery(subject)
+        if self.selection.shown_class == MISTAKES:
+            self._find_mistakes(subject)
 
     def _show_gallery(self, subject: Subject) -> None:
         index = self.selection.image
@@ -449,7 +452,7 @@ class Explorer(ipywidgets.VBox):
         if subject is None:
             return
         if self.selection.shown_class == MISTAKES:
-            self.worker.submit("mistakes", partial(self._mistakes_steps, subject))
+            self._find_mistakes(subject)
         else:
             self.worker.submit(
                 "class", partial(self._class_steps, subject), urgency=Urgency.POINTER
@@ -457,6 +460,9 @@ class Explorer(ipywidgets.VBox):
 
     def _class_steps(self, subject: Subject) -> Generator[Delivery, None, None]:
         yield partial(self._show_gallery, subject)
+
+    def _find_mistakes(self, subject: Subject) -> None:
+        self.worker.submit("mistakes", partial(self._mistakes_steps, subject))
 
     def _mistakes_steps(self, subject: Subject) -> Generator[Delivery, None, None]:
         count = len(subject.images)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterator
-from functools import partial
+from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
 import ipywidgets
@@ -46,8 +45,14 @@ class FigurePanel(Panel, Generic[S]):
         self.shown: S | None = None
         self._plots: list[Plot] = []
         self._in_page = 0  # so many of them take changes
+        self._buttons: tuple[ipywidgets.Button, ...] = ()  # for what is shown
         self.widget = ipywidgets.VBox()
         self.widget.add_class("gx-panel")
+
+    def begin(self) -> None:
+        """Pale what is on the screen until there is something of what is asked for."""
+        if self.shown is not None:
+            self._set_outdated(True)
 
     def stopped(self) -> None:
         """Say so where the panel said that something is on its way."""
@@ -107,18 +112,16 @@ class FigurePanel(Panel, Generic[S]):
         self._in_page = plots
         self._redraw()
 
-    def _pale_unless(self, of_it: Callable[[S], bool]) -> Iterator[Delivery]:
-        """Pale what is on the screen unless it is of what is asked for."""
-        if self.shown is not None and not of_it(self.shown):
-            yield partial(self._set_outdated, True)
-
     @property
     def _outdated(self) -> bool:
-        """Whether what is on the screen is known not to be what is asked for; it is pale then."""
+        """Whether nothing of what is asked for is on the screen yet; what there is is pale then."""
         return _OUTDATED in self.widget._dom_classes
 
     def _set_outdated(self, outdated: bool) -> None:
         (self.widget.add_class if outdated else self.widget.remove_class)(_OUTDATED)
+        if outdated:
+            for button in self._buttons:
+                button.disabled = True
 
     @guarded
     def _computed_anew(self, _change: Any) -> None:

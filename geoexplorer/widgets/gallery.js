@@ -135,7 +135,7 @@ function render({ model, el }) {
     }
   });
   observer.observe(list);
-  const listeners = { "change:sheet": drawSheet, "change:items": drawItems, "change:selected": drawSelected };
+  const listeners = { "change:sheet": drawSheet, "change:items": drawItems, "change:total": drawItems, "change:selected": drawSelected };
   for (const [name, listener] of Object.entries(listeners)) model.on(name, listener);
   drawSheet();
   return () => {

@@ -78,6 +78,9 @@ class Panel(ABC):
     def opened(self) -> None:  # noqa: B027
         """It comes into view; what takes time to make may have waited for this."""
 
+    def begin(self) -> None:  # noqa: B027
+        """Something is asked for: before :meth:`steps`, and before its view is known."""
+
     def stopped(self) -> None:  # noqa: B027
         """The steps ended before they were through: what was still to come is not on its way."""
 

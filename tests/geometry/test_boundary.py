@@ -222,6 +222,13 @@ def test_gradients_stay_within_the_budget(digits, effort, most, bounded):
         assert found.points.max() <= 1
 
 
+def test_deepfool_steps_do_not_go_beyond_the_budget():
+    clf, x = gx.load_classifier("shapes-lenet", device="cpu"), gx.load_images("shapes").images
+    assert nearest_boundary(clf, x[3], effort="deepfool").cost.gradients > 30
+    found = nearest_boundary(clf, x[3], effort="accurate")
+    assert 90 < found.cost.gradients <= 100
+
+
 def test_toward_a_class_takes_more_effort_where_a_third_is_in_the_way(digits):
     clf, x = digits
     other = (clf.labels(x) + 3) % 10

@@ -922,6 +922,17 @@ def assert_equal_proofs(one, other):
     assert one.length == other.length
 
 
+def test_large_weights_leave_room_for_corners():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(2, 2000), nn.ReLU(), nn.Linear(2000, 600)).eval()
+    clf = classifier(module, memory=2**24)
+    program = program_of(clf)
+    weights = sum(each.numel() for each in module.parameters())
+    assert 2 * 8 * weights > clf.memory
+    at_once, allowed = certificates._corners_together(clf, program)
+    assert 8 < at_once <= allowed
+    assert 12 * 8 * program.largest * allowed <= clf.memory
+
+
 @pytest.mark.parametrize("options", [{"memory": 2**24}, {"memory": 2**33}, {"chunk_size": 1}])
 def test_results_do_not_depend_on_memory(digits, options):
     clf, a, b, proofs = digits

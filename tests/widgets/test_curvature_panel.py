@@ -71,7 +71,7 @@ def is_pale(panel):
     return "gx-outdated" in panel.widget._dom_classes
 
 
-def test_what_is_not_asked_for_any_more_pales(curvature, monkeypatch):
+def test_what_is_not_known_to_be_asked_for_pales(curvature, monkeypatch):
     from geoexplorer.widgets.panels import curvature as module
 
     explorer, panel = curvature, curvature.panel
@@ -81,7 +81,8 @@ def test_what_is_not_asked_for_any_more_pales(curvature, monkeypatch):
     panel.choice.show = "step"
     explorer.selection.image = 3
     explorer.selection.network = "digits-cnn"
-    assert seen == [False, True, True, True]
+    panel.choice.point = "DeepFool's"
+    assert seen == [True] * 5
     assert not is_pale(panel)
 
 
@@ -477,10 +478,22 @@ def test_cancel_stops_it_and_the_app_goes_on():
         assert explorer.wait(PATIENCE)
         assert "stopped" in explorer.footer.status.value
         assert explorer.panel.result() is before
+        assert is_pale(explorer.panel)
+        assert explorer.panel.use.disabled
         clf.module.pause = 0.0
         explorer.panel.choice.method = "central_difference"
         assert explorer.wait(PATIENCE)
         assert explorer.panel.result().method == "central_difference"
+        assert not is_pale(explorer.panel)
+        clf.module.pause = 0.05
+        explorer.selection.image = 7
+        while not is_pale(explorer.panel) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert explorer.session.subject is not None
+        assert explorer.worker.busy("view")  # it pales while the boundary is looked for
+        explorer.footer.cancel.click()
+        assert explorer.wait(PATIENCE)
+        assert is_pale(explorer.panel)
         assert explorer.errors.last is None
     finally:
         explorer.close()

@@ -51,7 +51,7 @@ def number(value):
     return f"{float(value):.3g}".replace("-", "−")
 
 
-def test_what_is_not_asked_for_any_more_pales(opened, monkeypatch):
+def test_what_is_not_known_to_be_asked_for_pales(opened, monkeypatch):
     from geoexplorer.widgets.panels import detection as module
 
     panel = opened.panel
@@ -59,7 +59,8 @@ def test_what_is_not_asked_for_any_more_pales(opened, monkeypatch):
     opened.refresh()
     panel.choice.show = "roc"
     opened.selection.image = 3
-    assert seen == [False, True, True]
+    panel.choice.probes = 20
+    assert seen == [True] * 4
     assert not is_pale(panel)
 
 

@@ -283,6 +283,24 @@ def test_a_class_filters_the_gallery(explorer):
     assert all(item["wrong"] for item in gallery.items)
 
 
+def test_misclassified_ones_of_another_network_are_found(explorer, open_explorer):
+    def wrong(opened):
+        subject = opened.session.subject
+        predicted = subject.clf.labels(subject.images.images)
+        return int((predicted != subject.images.labels).sum())
+
+    explorer.header.shown_class.value = "misclassified"
+    for _ in range(2):
+        explorer.selection.network = "digits-cnn-smooth"
+        assert explorer.header.gallery.total == wrong(explorer) > 0
+        state = explorer.to_json()
+        other = open_explorer(state=state)
+        assert other.header.gallery.total == wrong(other) > 0
+        explorer.selection.network = "digits-cnn"
+    explorer.restore(state)
+    assert explorer.header.gallery.total == wrong(explorer)
+
+
 def test_misclassified_thumbnails_are_marked(explorer):
     gallery, subject = explorer.header.gallery, explorer.session.subject
     predicted = subject.clf.labels(subject.images.images)

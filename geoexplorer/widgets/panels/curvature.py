@@ -98,6 +98,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         self.use = ipywidgets.Button(description="Use as axis", disabled=True)
         self.along.on_click(self._show_along)
         self.use.on_click(self._use_as_axis)
+        self._buttons = (self.along, self.use)
         self.widget.children = self._layout()
         self.choice.observe(self._computed_anew, ["show", "point", "method", "spectrum", "images"])
         self.choice.observe(self._computed_at_rest, "factor")
@@ -112,7 +113,6 @@ class CurvaturePanel(FigurePanel[Shown]):
         show, rank = choice.show, choice.rank
         images = images_averaged(session, view, choice.images)
         measure = choice.measure(clf)
-        yield from self._pale_unless(lambda shown: shown.view.is_of(view) and shown.show == show)
         yield partial(self.controls.offer, view.subject)
         points = yield from point_steps(session, view, measure)
 
@@ -227,9 +227,9 @@ class CurvaturePanel(FigurePanel[Shown]):
             shown.view, shown.points, shown.curvatures, column,
             point=shown.measure.point, theme=self.host.theme(),
         )  # fmt: skip
-        self.along.disabled = False
         at_nearest = shown.measure.point == "nearest"
-        self.use.disabled = not at_nearest
+        self.along.disabled = self._outdated
+        self.use.disabled = self._outdated or not at_nearest
         self.use.tooltip = (
             "Open the cross-section with the normal across and this direction up"
             if at_nearest

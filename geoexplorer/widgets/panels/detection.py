@@ -130,7 +130,6 @@ class DetectionPanel(FigurePanel[Shown]):
         choice, session = self.choice, self.host.session
         show, probing = choice.show, choice.probing(view.clf)
         count = images_averaged(session, view, choice.images)
-        yield from self._pale_unless(lambda shown: shown.view.is_of(view) and shown.show == show)
         yield partial(self.controls.offer, view.subject)
         points = yield from point_steps(session, view, Measure(point=probing.point))
         shown = Shown(view, probing, points, show, count, choice.rate)

@@ -170,6 +170,9 @@ class PathsPanel(FigurePanel[Shown]):
             figure_options=self.figure_options(),
         )  # fmt: skip
 
+    def begin(self) -> None:
+        """What is shown stays as it is unless another path is asked for, see :meth:`steps`."""
+
     def selection_changed(self) -> None:
         """Another image has another path, and nothing pinned."""
         if self.shown is not None:
@@ -192,9 +195,11 @@ class PathsPanel(FigurePanel[Shown]):
         """Pale what is shown, and say so, until there is something of what is asked for."""
         super()._set_outdated(outdated)
         if outdated:
-            self.readout.facts = (
-                "<div><b>Not final</b>: the path before, until there is a new one</div>"
-            )
+            self._say_outdated(coming=True)
+
+    def _say_outdated(self, *, coming: bool) -> None:
+        until = ", until there is a new one" if coming else "; the new one was not computed"
+        self.readout.facts = f"<div><b>Not final</b>: the path before{until}</div>"
 
     def _show(self, shown: Shown) -> None:
         other = self.shown is None or self.shown.path is not shown.path
@@ -251,6 +256,8 @@ class PathsPanel(FigurePanel[Shown]):
         shown = self.shown
         if shown is None:
             return
+        if self._outdated:
+            self._say_outdated(coming=self.host.worker.busy("view"))
         path, spot, pin = shown.path, self._spot, self.choice.place
         if shown.section is not None and spot is not None:
             image = shown.section.plane.points(torch.tensor([spot], dtype=torch.float64))[0]

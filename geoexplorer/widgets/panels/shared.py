@@ -134,6 +134,7 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         self.keep = ipywidgets.Button(description="Keep", disabled=True)
         self.use.on_click(self._use_as_axis)
         self.keep.on_click(self._keep_direction)
+        self._buttons = (self.use, self.keep)
         self.widget.children = self._layout()
         self.choice.observe(self._computed_anew, ["show", "images", "point", "m"])
         self.choice.observe(self._drawn_anew, "rank")
@@ -145,9 +146,6 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         """Find the directions, then whatever is to be seen of them."""
         choice, session = self.choice, self.host.session
         show, sharing = choice.show, choice.sharing()
-        yield from self._pale_unless(
-            lambda shown: shown.view.subject.key == view.subject.key and shown.show == show
-        )
         yield partial(self.controls.offer, view.subject)
         count = sharing.count(session, view.subject)
         boundary = view.boundary
@@ -213,12 +211,6 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
 
     # Drawing.
 
-    def _set_outdated(self, outdated: bool) -> None:
-        """Pale what is shown until there is something of what is asked for."""
-        super()._set_outdated(outdated)
-        if outdated:
-            self.use.disabled = self.keep.disabled = True
-
     def _draw(self) -> None:
         shown = self.shown
         if shown is None:
@@ -263,14 +255,14 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
 
     def _read(self) -> None:
         shown = self.shown
-        if shown is None or self._outdated:
+        if shown is None:
             return
         self.readout.show(
             shown.shared, self._column(shown), shown.boundary, shown.rho, m=shown.m,
             index=shown.view.index, count=shown.count, theme=self.host.theme(),
             to_come=self._to_come if shown.show in ("rho", "directions") else None,
         )  # fmt: skip
-        final = shown.basis is not None
+        final = shown.basis is not None and not self._outdated
         self.use.disabled = not final
         name = self._kept_name(shown)
         kept = name in self.host.session.directions
