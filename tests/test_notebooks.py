@@ -53,6 +53,19 @@ ANSWERS = {
         "slide = sections.figure(width=680, font_size=14)",
     ),
 }
+# Other answers that are right, or wrong in a way of their own.
+MORE = {
+    "1_explorer": [("chosen = len(x)", "Not yet")],
+    "7_detection": [("import numpy\nt = numpy.float32(2.5)", "Right"), ("t = 'two'", "Not yet")],
+    "8_your_own_network": [
+        (
+            "mine = gx.Classifier(normalised, input_shape=(1, 8, 8), mean=0.3, std=0.4,"
+            " dtype=torch.float64)",
+            "Right",
+        ),
+        ("mine = gx.load_classifier('shapes-lenet')", "Not yet"),
+    ],
+}
 
 
 def named(paths):
@@ -78,10 +91,10 @@ def test_it_runs_within_a_small_machine_and_its_check_is_fair(path, record_prope
     right, wrong = ANSWERS[path.stem]
     with execute.running(path) as run:
         record_property("took", f"{path.name:36} {run}")
-        assert run.peak < MOST_MIB
+        assert not run.peak >= MOST_MIB  # not known where there is no /proc
         check = with_tag(run.notebook, "check")
         assert not check.outputs[0].text.startswith("Right"), "answered beforehand"
-        for source, verdict in ((wrong, "Not yet"), (right, "Right")):
+        for source, verdict in ((wrong, "Not yet"), (right, "Right"), *MORE.get(path.stem, ())):
             run.ask(source)
             assert run.ask(check.source).startswith(verdict), source
 
