@@ -236,6 +236,7 @@ def combinations_layers(
         caption=[
             "share of random convex combinations of k images called alike that are called so too",
             "band: 95 % interval, for these images",
+            *_classes_words(found),
         ]
         if caption
         else (),
@@ -266,6 +267,15 @@ def combinations_layers(
 def _known(values: Tensor) -> np.ndarray:
     numbers: np.ndarray = values.double().numpy()
     return numbers
+
+
+def _classes_words(found: ConvexCombinations) -> list[str]:
+    """That not all classes have so many images, where that is so."""
+    there = (found.tried > 0).sum(dim=0).tolist()
+    if not found.progress.complete or len(set(there)) < 2:
+        return []
+    first, last = int(found.sizes[0]), int(found.sizes[-1])
+    return [f"classes that have k images: {there[0]} at k = {first}, {there[-1]} at k = {last}"]
 
 
 def _heading(what: str, found: Result) -> list[str]:

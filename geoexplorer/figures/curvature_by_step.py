@@ -117,7 +117,7 @@ def by_step_layers(
     if any(each.any() for each in errors.values()):
         reading.append("bars: one standard error")
     if found_at is not None:
-        reading.append(f"direction found at h = {number(found_at)}, at other h another one is")
+        reading.append(f"direction found at h = {number(found_at)}; other h have others")
     reading += sign_words(list(results.values()), class_names)
     reading += [*caption_words(results, own), *measure.words]
     canvas = Canvas.around(
@@ -165,7 +165,7 @@ def by_step_layers(
     if found_at is not None:
         marked.append(([found_at], "found at h"))
         if any(math.isclose(found_at, step, rel_tol=1e-3) for step in defaults):
-            marked = [(defaults, "default h, found there")]
+            marked = [(defaults, "default h, where it was found")]
     lines = [step for where, _ in marked for step in where]
     across = padded(math.log10(min(edges + lines)), math.log10(max(edges + lines)), 0.03)
     none = np.empty(0)

@@ -102,12 +102,12 @@ def bound_of(results: Sequence[Curvature]) -> list[Bound | None]:
             far = [f"{value} is far below: {meaning}", f"{value} ↓: {meaning}", f"{value} ↓"]
         else:
             own = " its own" if median else ""
-            meaning = f"no nearest point lies below{own}{limit}"
+            meaning = f"no κ lies below{own}{limit}"
             # Not of the median: a point whose own bound is lower may lie below it.
             least = f", bound{limit}" if median else f": none lies below{limit}"
             texts = [f"{value}: {meaning}", f"{short}: {meaning}",
                      f"{short}: none lies below{own}{limit}", f"{short}{least}"]  # fmt: skip
-            beyond = f"no nearest point lies beyond{own or ' it'}{limit}"
+            beyond = f"no κ lies beyond{own or ' it'}{limit}"
             far = [f"{value} is far below: {beyond}", f"{value} ↓: none lies below{own}{limit}"]
         bounds.append(Bound(-1 / middle, tuple(dict.fromkeys((*texts, value))), tuple(far)))
     return bounds

@@ -127,7 +127,7 @@ def finding_words(result: Curvature, asymmetry: torch.Tensor | None = None) -> l
     """How far the method's numbers can be trusted."""
     words = []
     if result.method == "smoothed" and hasattr(result, "residuals"):
-        words.append("values measured on the other half of the probes")
+        words.append("found with half of the probes, measured with the other half")
     if result.method == "central_difference" and asymmetry is not None:
         known = asymmetry[asymmetry.isfinite()]
         if len(known):

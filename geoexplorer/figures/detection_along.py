@@ -319,13 +319,16 @@ def _mark(
     across, up = canvas.wide / (right - left), canvas.tall / (high - low)
     wide, font = 1.1 * text_width(text, canvas.font) + 0.4 * canvas.font, canvas.font
     fine = np.linspace(left, right, _FINE)
+    lines = [(curve.x, curve.y) for curve in curves]
+    if math.isfinite(along.threshold):
+        lines.append((np.array([left, right]), np.full(2, along.threshold)))
 
     def met(side: str) -> tuple[bool, int]:
         """Whether the text reaches out of the plot, and how often curves run through it."""
         signs = (1 if "top" in side else -1), (1 if "right" in side else -1)
         count = 0
-        for curve in curves:
-            y = (np.interp(fine, curve.x, curve.y) - value) * up * signs[0]
+        for places, values in lines:
+            y = (np.interp(fine, places, values) - value) * up * signs[0]
             x = (fine - t) * across * signs[1]
             count += int(((x > 0) & (x < wide) & (y > 0) & (y < 1.6 * font)).sum())
         end = (t - left) * across + signs[1] * wide

@@ -179,8 +179,9 @@ def _below(
     if 2 < len(course.anchors) <= _NUMBERED:
         for index, place in enumerate(course.anchors[1:-1].tolist(), start=2):
             if place > taken:
-                labels.append(Label(place, up, str(index), "middle right", canvas.look.muted))
-                taken = place + text_width(str(index), canvas.font) * unit + gap
+                said = str(index) if len(labels) > 1 else f"anchor {index}"
+                labels.append(Label(place, up, said, "middle right", canvas.look.muted))
+                taken = place + text_width(said, canvas.font) * unit + gap
     return labels
 
 

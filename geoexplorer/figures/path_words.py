@@ -48,9 +48,10 @@ def verdict(path: RegionPath | SegmentProof) -> str:
 def title_words(path: RegionPath | SegmentProof) -> str:
     """What it is, of which class, of which network."""
     name, network = escaped(path.class_names[path.label]), escaped(path.provenance.network)
-    what = "Segment" if isinstance(path, SegmentProof) else "Path"
     of = f" of {network}" if network else ""
-    return f"{what} in the region of {name}{of}"
+    if isinstance(path, SegmentProof):
+        return f"Segment {'in' if path.inside else 'from'} the region of {name}{of}"
+    return f"Path in the region of {name}{of}"
 
 
 def size_words(path: RegionPath | SegmentProof) -> list[str]:

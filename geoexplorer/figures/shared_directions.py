@@ -351,7 +351,7 @@ def _heading(what: str, shared: SharedDirections) -> list[str]:
 def _trust(shared: SharedDirections) -> list[str]:
     """How far the numbers can be trusted."""
     if shared.method == "smoothed":
-        return ["values measured on the other half of the probes"]
+        return ["found with half of the probes, measured with the other half"]
     if shared.method == "central_difference" and math.isfinite(shared.asymmetry):
         return [f"asymmetry ‖G − Gᵀ‖ / ‖G‖ = {number(shared.asymmetry, 2)}"]
     return []

@@ -232,7 +232,8 @@ def _measure(
                 found.take(part)
             share = (done + fraction * len(rows)) / len(measurement.rows)
             if share < 1.0:
-                message = f"curvatures, {share:.0%} of {len(measurement.rows)} points"
+                count = len(measurement.rows)
+                message = f"curvatures, {share:.0%} of {count} point{'s' * (count > 1)}"
                 yield Progress(share, message), found.result
         done += len(rows)
     yield Progress(), found.result

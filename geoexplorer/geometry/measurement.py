@@ -226,7 +226,7 @@ class Measurement:
     def progress(self, doing: str, done: float) -> Progress:
         """Of a result that is not final, with so many of the points done."""
         count = len(self.rows)
-        message = f"{doing}, {math.floor(done)} of {count} points"
+        message = f"{doing}, {math.floor(done)} of {count} point{'s' * (count > 1)}"
         return Progress(min(done / count, _NEARLY), message)
 
     def unknown(self, *shape: int) -> Tensor:

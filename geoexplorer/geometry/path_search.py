@@ -242,7 +242,13 @@ class PathSearch:
     def _result(self, progress: Progress) -> ResultList[RegionPath]:
         provenance = self.recorder.provenance()
         paths = [self._path(*lines) for lines in zip(self.lines, self.straight, strict=True)]
-        made = [replace(path, provenance=provenance, progress=progress) for path in paths]
+        made = [
+            replace(
+                path, straight=replace(path.straight, provenance=provenance),
+                provenance=provenance, progress=progress,
+            )
+            for path in paths
+        ]  # fmt: skip
         return ResultList(made, progress)
 
     def _path(self, line: Polyline, straight: Polyline) -> RegionPath:

@@ -36,16 +36,34 @@ class CurvatureReadout(DirectionReadout):
         *,
         point: str,
         theme: str,
+        averaged: bool = False,
+        again: tuple[float, float] | None = None,
     ) -> None:
-        """Show the value in a column; ``point`` is what the boundary point is called."""
+        """Show the value in a column.
+
+        Parameters
+        ----------
+        view, points, curvatures, column
+            What is measured.
+        point
+            What the boundary point is called.
+        theme
+            ``"light"`` or ``"dark"``.
+        averaged
+            Whether the figure is about many images; the value is of one.
+        again
+            The curvature along the same direction as the figure has it, and its standard error.
+        """
         lines = [
             *_value_lines(view, curvatures, column),
+            *_again_lines(curvatures, again),
             *_scale_lines(curvatures, points, point),
             *_trust_lines(curvatures, column),
             _limit_line(curvatures, column, nearest=point == "nearest"),
         ]
         pictures = _pictures(view, points, curvatures, column, theme)
-        self._fill(_rank_words(curvatures, column), pictures, lines)
+        head = _rank_words(curvatures, column)
+        self._fill(f"of this image: {head}" if averaged else head, pictures, lines)
 
 
 def _rank(curvatures: PrincipalCurvatures, column: int) -> int:
@@ -96,6 +114,13 @@ def _value_lines(view: View, curvatures: PrincipalCurvatures, column: int) -> li
     said = value_words(value, error)
     kappa = f"<b>κ</b> {help_button('principal curvature')}"
     return [f"{kappa} <b>= {said}</b>{radius}", side]
+
+
+def _again_lines(curvatures: PrincipalCurvatures, again: tuple[float, float] | None) -> list[str]:
+    if again is None or curvatures.method != "smoothed":
+        return []
+    said = f"κ = {value_words(*again)} in the figure: the same direction with other probes"
+    return [f'<span class="gx-note">{said}</span>']
 
 
 def _error(curvatures: PrincipalCurvatures, column: int) -> float:

@@ -114,11 +114,12 @@ class Explorer(ipywidgets.VBox):
         self.page = Page(copied=self._copied)
         self.header = Header(
             self.selection, chosen=self._choose_image, turned=self._mark, uploaded=self._uploaded,
-            changing=self._forget, errors=self.errors,
+            changing=self._changing, errors=self.errors,
         )  # fmt: skip
         self.footer = Footer(
-            cancel=self._cancel, save=self._save, copy=self._copy, save_state=self._save_state,
-            open_state=self._open_state, theme=theme, set_theme=self._set_theme, errors=self.errors,
+            cancel=self._cancel, go_on=self.refresh, save=self._save, copy=self._copy,
+            save_state=self._save_state, open_state=self._open_state, theme=theme,
+            set_theme=self._set_theme, errors=self.errors,
         )  # fmt: skip
         self._library = Library()
         host = Host(
@@ -318,11 +319,13 @@ class Explorer(ipywidgets.VBox):
             self.footer.begin(_DOING[task.slot])
 
     def _ended(self, task: Task, outcome: Outcome) -> None:
-        if task.slot in _DOING:
-            self.footer.end(outcome, self.timings.get("final") if task.slot == "view" else None)
-        if task.slot == "view" and outcome is Outcome.DONE:
+        view, replaced = task.slot == "view", self.worker.replaces(task.slot)
+        if task.slot in _DOING and not replaced:
+            took = self.timings.get("final") if view else None
+            self.footer.end(outcome, took, go_on=view and outcome is not Outcome.DONE)
+        if view and outcome is Outcome.DONE:
             self._mark()
-        elif task.slot == "view":
+        elif view and not replaced:
             self.panel.stopped()
 
     def _passed(self, task: Task, images: int) -> None:
@@ -374,6 +377,20 @@ class Explorer(ipywidgets.VBox):
         self._forget()
         self.selection.image = index
 
+    def _changing(self) -> None:
+        """Another network or set is about to be chosen by hand."""
+        self._forget()
+        view, chosen = self._view, self.selection
+        if view is None or chosen.image is not None:
+            return
+        if view.subject.key != (chosen.network, chosen.images):
+            return
+        self._holding = True
+        try:
+            chosen.image = view.index  # with another network it stays, also where nobody chose it
+        finally:
+            self._holding = False
+
     def _forget(self) -> None:
         """Another image, network or set was chosen by hand: what was zoomed or pinned is over."""
         self._holding = True
@@ -399,8 +416,9 @@ class Explorer(ipywidgets.VBox):
 
     @guarded
     def _cancel(self) -> None:
+        view = self.worker.busy("view")
         if self.worker.cancel(*_DOING):
-            self.footer.end(Outcome.STOPPED, None)
+            self.footer.end(Outcome.STOPPED, None, go_on=view)
             self.panel.stopped()
 
     @guarded

@@ -23,8 +23,8 @@ class Footer(ipywidgets.VBox):
 
     Parameters
     ----------
-    cancel, copy, save_state
-        Called when the button is pressed.
+    cancel, go_on, copy, save_state
+        Called when the button is pressed. "Go on" takes the place of Cancel after it.
     save
         Called with a format, a width such as ``"84mm"``, and a font size in points.
     open_state
@@ -39,6 +39,7 @@ class Footer(ipywidgets.VBox):
         self,
         *,
         cancel: Callable[[], None],
+        go_on: Callable[[], None],
         save: Callable[[FileLook], None],
         copy: Callable[[], None],
         save_state: Callable[[], None],
@@ -53,6 +54,7 @@ class Footer(ipywidgets.VBox):
         self.status, self.spoken = ipywidgets.HTML(), Spoken()
         self.busy = ipywidgets.HBox([self.status])
         self.cancel = _button("Cancel", "Stop what is being computed", cancel)
+        self.go_on = _button("Go on", "Compute what was stopped", go_on)
         self.form = SaveForm(save)
         self.saves = ipywidgets.ToggleButton(description="Save …", tooltip="Save the figure")
         self.copy = _button(
@@ -69,7 +71,9 @@ class Footer(ipywidgets.VBox):
         self.theme = ipywidgets.Dropdown(
             options=["auto", "light", "dark"], value=theme, description="Theme"
         )
-        bar = ipywidgets.HBox([self.busy, self.cancel, self.saves, self.copy, self.more])
+        bar = ipywidgets.HBox(
+            [self.busy, self.cancel, self.go_on, self.saves, self.copy, self.more]
+        )
         extra = ipywidgets.HBox([self.save_state, self.state_file, self.theme])
         for widget, name in (
             (self.busy, "status"), (bar, "bar"), (extra, "form"), (self.more, "more"),
@@ -80,6 +84,7 @@ class Footer(ipywidgets.VBox):
         self.add_class("gx-footer")
         self._folds = {self.saves: self.form, self.more: extra}
         self.cancel.disabled = True
+        self._offer_to_go_on(False)
         for toggle, fold in self._folds.items():
             fold.layout.display = "none"
             toggle.observe(self._unfold, "value")
@@ -91,6 +96,7 @@ class Footer(ipywidgets.VBox):
         self.progress(Progress(0.0), message)
         self.busy.add_class("gx-busy")
         self.cancel.disabled = False
+        self._offer_to_go_on(False)
 
     def progress(self, progress: Progress, message: str) -> None:
         """Say how far it has come."""
@@ -104,8 +110,8 @@ class Footer(ipywidgets.VBox):
         if message is not None:
             self._show_progress(message)
 
-    def end(self, outcome: Outcome, milliseconds: float | None) -> None:
-        """Say how it ended."""
+    def end(self, outcome: Outcome, milliseconds: float | None, *, go_on: bool = False) -> None:
+        """Say how it ended, and whether one can go on with it."""
         took = "" if milliseconds is None else f", final after {milliseconds / 1000:.2f} s"
         words = {
             Outcome.DONE: f"done{took}",
@@ -115,6 +121,11 @@ class Footer(ipywidgets.VBox):
         self.say(words[outcome])
         self.busy.remove_class("gx-busy")
         self.cancel.disabled = True
+        self._offer_to_go_on(go_on)
+
+    def _offer_to_go_on(self, offered: bool) -> None:
+        self.cancel.layout.display = "none" if offered else ""
+        self.go_on.layout.display = "" if offered else "none"
 
     def _show_progress(self, message: str) -> None:
         fraction = self._doing.fraction

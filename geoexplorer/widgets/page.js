@@ -8,8 +8,10 @@ function render({ model, el }) {
     const probe = document.createElement("span");
     probe.style.color = ground;
     el.append(probe);
-    const [r, g, b, a] = getComputedStyle(probe).color.match(/[\d.]+/g).map(Number);
+    const colour = getComputedStyle(probe).color.match(/[\d.]+/g);
     probe.remove();
+    if (!colour) return; // an output that is out of view is not in the page
+    const [r, g, b, a] = colour.map(Number);
     const dark = a !== 0 && 0.299 * r + 0.587 * g + 0.114 * b < 128;
     if (dark !== model.get("dark")) {
       model.set("dark", dark);

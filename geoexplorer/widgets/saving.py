@@ -53,9 +53,9 @@ class SaveForm(ipywidgets.HBox):
         self.chosen: FileLook | None = None
         # All but HTML need kaleido, which is not installed with the rest.
         preferred = "PDF" if find_spec("kaleido") else "HTML"
-        self.format = ipywidgets.Dropdown(
-            options=list(FORMATS), value=preferred, description="Format"
-        )
+        missing = "" if find_spec("kaleido") else " (needs kaleido)"
+        options = [(name + missing * (name != "HTML"), name) for name in FORMATS]
+        self.format = ipywidgets.Dropdown(options=options, value=preferred, description="Format")
         self.width = ipywidgets.BoundedFloatText(85.0, min=1.0, max=5000.0, description="Width")
         self.unit = ipywidgets.Dropdown(options=["mm", "px", "in"])
         self.points = ipywidgets.BoundedFloatText(8.0, min=1.0, max=72.0, description="Font, pt")

@@ -157,6 +157,8 @@ def _trust_lines(shared: SharedDirections, column: int) -> list[str]:
     largest = float(shared.values.abs().max()) or 1.0
     share = float(shared.residuals[column]) / largest
     lines = [f"{method}{step}"]
+    if not shared.progress.complete:
+        return [*lines, "not final"]
     if not math.isfinite(share):
         return lines
     size = f"{100 * share:.2g} %" if share >= 1e-4 else "less than 0.01 %"

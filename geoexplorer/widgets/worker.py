@@ -221,6 +221,11 @@ class Worker:
             active = {*self._waiting, *(task.slot for task in self._running)}
             return bool(active.intersection(slots) if slots else active)
 
+    def replaces(self, slot: str) -> bool:
+        """Whether something waits in the slot, to run after what runs there."""
+        with self._changed:
+            return slot in self._waiting
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing runs or waits; False if that takes longer than ``timeout``."""
         with self._changed:

@@ -101,7 +101,7 @@ def test_class_names_are_not_markup():
         ({"method": "central_difference", "step": 1.0825}, "central differences, h = 1.08"),
         ({"at": 0.8}, "at x + 0.8 r, alignment at z 0.984"),
         ({"at": 1.0}, "at z, alignment 0.984"),
-        ({}, "values measured on the other half of the probes"),
+        ({}, "found with half of the probes, measured with the other half"),
         (
             {"method": "central_difference", "asymmetry": torch.full((5,), 0.734)},
             "median asymmetry ‖G − Gᵀ‖ / ‖G‖ = 0.73",

@@ -181,7 +181,7 @@ def test_the_line_that_no_nearest_point_lies_below():
     bound = trace(figure, "bound 0")
     assert list(bound.y) == [pytest.approx(-0.8)] * 2
     assert list(bound.x) == list(figure.layout.xaxis.range)
-    assert "−1/‖r‖ = −0.8: no nearest point lies below" in words(figure)
+    assert "−1/‖r‖ = −0.8: no κ lies below" in words(figure)
     low, high = figure.layout.yaxis.range
     assert low < -0.8 < high
 
@@ -190,7 +190,7 @@ def test_the_line_of_many_points_is_the_median():
     distances = torch.tensor([0.5, 1.0, 0.8, math.inf])
     figure = principal(4, missing=[3], distances=distances).figure()
     assert trace(figure, "bound 0").y[0] == pytest.approx(-1 / 0.8)
-    assert "median −1/‖r‖ = −1.25: no nearest point lies below its own" in words(figure)
+    assert "median −1/‖r‖ = −1.25: no κ lies below its own" in words(figure)
 
 
 @pytest.mark.parametrize("step", [0.0, 0.156])
@@ -215,7 +215,7 @@ def test_elsewhere_than_at_z_the_line_claims_less():
 def test_a_line_far_below_does_not_squeeze_the_curve():
     figure = principal(distances=torch.tensor([0.01])).figure()
     assert len(trace(figure, "bound 0").x) == 0
-    assert "−1/‖r‖ = −100 is far below: no nearest point lies beyond it" in words(figure)
+    assert "−1/‖r‖ = −100 is far below: no κ lies beyond it" in words(figure)
     assert figure.layout.yaxis.range[0] > -1
     narrow = words(principal(distances=torch.tensor([0.01])).figure(width=300))
     assert "none lies below" in narrow
@@ -226,7 +226,7 @@ def test_a_line_far_below_claims_no_more_than_one_that_is_drawn():
     assert "lies beyond its own" in many
     elsewhere = words(principal(distances=torch.tensor([0.01]), at=0.8).figure())
     assert "−1/‖r‖ = −100 is far below: bound at nearest points z" in elsewhere
-    assert "no nearest point lies" not in elsewhere
+    assert "no κ lies" not in elsewhere
 
 
 @pytest.mark.parametrize(

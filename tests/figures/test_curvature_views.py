@@ -40,7 +40,7 @@ def test_compared_histograms_show_shares():
 def test_histograms_have_the_line_and_the_scale():
     figure = principal(distances=torch.tensor([1.0])).figure(view="histogram")
     assert list(trace(figure, "bound 0").x) == [-1.0, -1.0]
-    assert "−1/‖r‖ = −1: no nearest point lies below" in words(figure)
+    assert "−1/‖r‖ = −1: no κ lies below" in words(figure)
     figure = principal(distances=torch.tensor([1.0])).figure(view="histogram", axis="symlog")
     assert "0" in figure.layout.xaxis.ticktext
     assert "then log" in caption(figure)
@@ -300,8 +300,10 @@ def test_against_h_the_step_that_directions_were_found_at():
     figure = by_step(step=0.156).figure(found_at=0.02)
     assert "found at h = 0.02" in words(figure)
     assert "default h = 0.156" in words(figure)
-    assert "direction found at h = 0.02, at other h another one is" in words(figure)
-    assert "default h, found there = 0.156" in words(by_step(step=0.156).figure(found_at=0.156))
+    assert "direction found at h = 0.02; other h have others" in words(figure)
+    assert "default h, where it was found = 0.156" in words(
+        by_step(step=0.156).figure(found_at=0.156)
+    )
     with pytest.raises(ValueError, match="found_at must be a positive step or None, got 0"):
         by_step().figure(found_at=0.0)
 

@@ -229,7 +229,7 @@ def test_anchors_are_lines_with_numbers():
     ticks = next(item for item in figure.data if item.line.dash == "dot" and not item.showlegend)
     assert sorted({round(float(x), 4) for x in known(ticks.x)}) == [round(x, 4) for x in ends]
     texts = trace(figure, "labels").text
-    assert {"2", "3", "4"} <= set(texts)
+    assert {"anchor 2", "3", "4"} <= set(texts)
     assert "anchors" in caption(figure)
     many = path(40, pieces=3).figure()
     assert "2" not in trace(many, "labels").text

@@ -226,6 +226,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         self.readout.show(
             shown.view, shown.points, shown.curvatures, column,
             point=shown.measure.point, theme=self.host.theme(),
+            averaged=shown.show == "average", again=_again(shown.result),
         )  # fmt: skip
         at_nearest = shown.measure.point == "nearest"
         self.along.disabled = self._outdated
@@ -314,6 +315,13 @@ def _column(curvatures: PrincipalCurvatures, rank: int) -> int:
 
 def _rank(curvatures: PrincipalCurvatures, column: int) -> int:
     return rank_of(column, curvatures.values.shape[1])
+
+
+def _again(result: Result) -> tuple[float, float] | None:
+    """The curvature along the direction of a pair of maps, as it was measured for these."""
+    if not isinstance(result, NormalSections) or not result.curvatures:
+        return None
+    return result.curvatures[0], result.standard_errors[0]
 
 
 def _tangents(

@@ -157,7 +157,11 @@ class SharedDirectionsPanel(FigurePanel[Shown]):
         def seen(shared: SharedDirections, **known: Any) -> None:
             self._show(Shown(view, sharing, count, boundary, show, shared, **known))
 
-        basis = yield from basis_steps(session, view, sharing, seen, with_rho=show == "rho")
+        def early(shared: SharedDirections) -> None:
+            if show not in _MEASURED:
+                seen(shared)
+
+        basis = yield from basis_steps(session, view, sharing, early, with_rho=show == "rho")
         rho = known_rho(session, view, sharing, basis)
         known: dict[str, Any] = {"basis": basis, "rho": rho}
         if show in _MEASURED:
