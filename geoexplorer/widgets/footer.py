@@ -115,7 +115,7 @@ class Footer(ipywidgets.VBox):
         took = "" if milliseconds is None else f", final after {milliseconds / 1000:.2f} s"
         words = {
             Outcome.DONE: f"done{took}",
-            Outcome.STOPPED: "stopped; what is shown is not final",
+            Outcome.STOPPED: "stopped before the end",
             Outcome.FAILED: "not done, see above",
         }
         self.say(words[outcome])

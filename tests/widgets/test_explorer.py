@@ -272,6 +272,18 @@ def test_a_network_of_another_shape_brings_its_images(explorer):
     assert explorer.header.shown_class.options[2:] == explorer.session.subject.images.class_names
 
 
+def test_with_another_network_the_image_stays(explorer):
+    panel = panel_of(explorer)
+    index = panel.shown.view.index
+    assert explorer.selection.image is None  # nobody has chosen it
+    for network in ("digits-cnn-smooth", "digits-cnn"):
+        explorer.header.network.value = network
+        assert panel.shown.view.index == explorer.selection.image == index
+        assert panel.shown.view.subject.network == network
+    explorer.header.images.value = "shapes, test"
+    assert explorer.selection.image is None
+
+
 def test_a_class_filters_the_gallery(explorer):
     explorer.header.shown_class.value = "4"
     gallery, labels = explorer.header.gallery, explorer.session.subject.images.labels
@@ -546,9 +558,11 @@ def test_cancel_stops_a_long_job_and_the_app_stays_usable(digits):
     assert panel.result() is before or not panel.result().progress.complete
     assert "stopped" in explorer.footer.status.value
     assert explorer.footer.cancel.disabled
+    assert explorer.footer.cancel.layout.display == "none"
     clf.module[1].pause = 0.0
-    explorer.refresh()
+    explorer.footer.go_on.click()  # in its place
     assert explorer.wait(PATIENCE)
+    assert explorer.footer.go_on.layout.display == "none"
     assert panel.result().progress.complete
     assert panel.shown.view.index == explorer.selection.image
     explorer.close()

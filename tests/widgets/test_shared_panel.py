@@ -519,7 +519,7 @@ def test_what_was_on_its_way_is_not_after_cancel():
         explorer.footer.cancel.click()
         assert explorer.wait(PATIENCE)
         assert "ρ not computed" in facts(explorer.panel)
-        assert "not final" in explorer.footer.status.value
+        assert "stopped before the end" in explorer.footer.status.value
     finally:
         explorer.close()
 
