@@ -123,7 +123,7 @@ def save(
         path.write_bytes(_with_dots(_rendered(drawn, "png", dots / _CSS_DPI, ending), dots))
     else:
         svg = _with_physical_size(_rendered(drawn, "svg", 1, ending))
-        path.write_bytes(svg if ending == ".svg" else pdf_page(svg))
+        path.write_bytes(svg if ending == ".svg" else pdf_page(svg, path.stem))
     return path
 
 

@@ -11,22 +11,23 @@ import base64
 import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from pathlib import Path
 from typing import Any
 
 __all__ = ["pdf_page"]
 
-_PAGE = """<!doctype html><meta charset="utf-8">
+_PAGE = """<!doctype html><meta charset="utf-8"><title>{title}</title>
 <style>@page {{ size: {width} {height}; margin: 0 }} body {{ margin: 0 }} svg {{ display: block }}
 </style>{svg}"""
 _NO_MARGINS = {f"margin{side}": 0 for side in ("Top", "Bottom", "Left", "Right")}
 
 
-def pdf_page(svg: bytes) -> bytes:
+def pdf_page(svg: bytes, title: str) -> bytes:
     """Print an SVG that states its width and height, text as text and lines as lines."""
     text = svg.decode()
     size = dict(re.findall(r'\b(width|height)="([0-9.]+[a-z]*)"', text.split(">", 1)[0]))
-    page = _PAGE.format(svg=text, **size)
+    page = _PAGE.format(svg=text, title=escape(title), **size)
     # In a thread of its own: a notebook's thread has an event loop already.
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(lambda: asyncio.run(_printed(page))).result()
