@@ -78,7 +78,7 @@ export default () => {
     initialize(of) {
       model = of.model;
       for (const name of CHANGES) model.on(`change:${name}`, () => miss(name));
-      heard = hear(model, () => { missed = []; });
+      heard = hear(model, () => { missed &&= []; });
     },
     async render(view) {
       const made = await figure();
