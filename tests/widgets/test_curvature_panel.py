@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import geoexplorer as gx
+from geoexplorer.figures.curvature_words import value_words
 from geoexplorer.widgets import curvatures, following
 from geoexplorer.widgets.curvature_controls import SHOWS
 from geoexplorer.widgets.explorer import Explorer
@@ -278,6 +279,13 @@ def test_a_smoothed_value_has_its_error_beside_it(open_explorer):
     assert "bulges" not in facts
     panel.choice.show = "boundary"
     assert min(panel.result().standard_errors) > 0
+    (value, _), (error, _) = panel.result().curvatures, panel.result().standard_errors
+    again = f"κ = {value_words(value, error)} in the figure"
+    assert again in text_of(panel.readout.facts.value)
+    with explorer.panel.choice.hold_trait_notifications():  # those of another direction are old
+        panel.choice.rank = 1
+        panel._read()
+        assert "in the figure" not in text_of(panel.readout.facts.value)
     assert explorer.errors.last is None
 
 

@@ -226,7 +226,7 @@ class CurvaturePanel(FigurePanel[Shown]):
         self.readout.show(
             shown.view, shown.points, shown.curvatures, column,
             point=shown.measure.point, theme=self.host.theme(),
-            averaged=shown.show == "average", again=_again(shown.result),
+            averaged=shown.show == "average", again=_again(shown, column),
         )  # fmt: skip
         at_nearest = shown.measure.point == "nearest"
         self.along.disabled = self._outdated
@@ -317,9 +317,12 @@ def _rank(curvatures: PrincipalCurvatures, column: int) -> int:
     return rank_of(column, curvatures.values.shape[1])
 
 
-def _again(result: Result) -> tuple[float, float] | None:
-    """The curvature along the direction of a pair of maps, as it was measured for these."""
+def _again(shown: Shown, column: int) -> tuple[float, float] | None:
+    """The curvature along the direction in a column as it was measured for the pair of maps."""
+    result = shown.result
     if not isinstance(result, NormalSections) or not result.curvatures:
+        return None
+    if _rank(shown.curvatures, column) != shown.rank:  # they are of another direction still
         return None
     return result.curvatures[0], result.standard_errors[0]
 
