@@ -23,7 +23,7 @@ WORKERS = 3
 # Three of them took 9.5 GB at the most, with their browsers and servers.
 GIB_OF_A_WORKER = 4
 # Of the page tests, so that no process is left alone with a long file at the end.
-LONGEST_FIRST = ("test_explorer", "test_notebooks", "test_paths", "test_layout")
+LONGEST_FIRST = ("test_explorer", "test_layout", "test_notebooks", "test_paths")
 HOW_TO_GET_A_BROWSER = (
     "Install one with `apt-get install chromium` (Debian, Ubuntu) or "
     "`python -m playwright install --with-deps chromium`, then run the tests again."
