@@ -27,6 +27,7 @@ from geoexplorer.widgets.page import Page
 from geoexplorer.widgets.panel import Host, Panel
 from geoexplorer.widgets.panels import PANELS
 from geoexplorer.widgets.plot import Library
+from geoexplorer.widgets.quiet import Quiet
 from geoexplorer.widgets.saving import FORMATS, FileLook
 from geoexplorer.widgets.selection import ALL, MISTAKES
 from geoexplorer.widgets.session import Session, Subject, View
@@ -90,7 +91,7 @@ class Explorer(ipywidgets.VBox):
     ) -> None:
         require_one_of("theme", theme, THEMES)
         first = None if panel is None else _key_of(panel, panels)
-        self._holding = False
+        self._holding = Quiet()
         self._theme = theme
         self._picking: Callable[[int], None] | None = None
         self._chosen_at = time.perf_counter()
@@ -251,8 +252,7 @@ class Explorer(ipywidgets.VBox):
         directions = directions_from_json(content.get("directions", {}))
         added = added_from_json(content.get("added", {}), self.selection.image_sets)
 
-        self._holding = True
-        try:
+        with self._holding:
             self.session.directions.update(directions)
             self.session.replace_added(added)
             self.selection.restore(selection)
@@ -260,8 +260,6 @@ class Explorer(ipywidgets.VBox):
                 take()
             self._show_panel(active)
             self._set_theme(theme)
-        finally:
-            self._holding = False
         self.refresh()
 
     def close(self) -> None:
@@ -385,20 +383,14 @@ class Explorer(ipywidgets.VBox):
             return
         if view.subject.key != (chosen.network, chosen.images):
             return
-        self._holding = True
-        try:
+        with self._holding:
             chosen.image = view.index  # with another network it stays, also where nobody chose it
-        finally:
-            self._holding = False
 
     def _forget(self) -> None:
         """Another image, network or set was chosen by hand: what was zoomed or pinned is over."""
-        self._holding = True
-        try:
+        with self._holding:
             for panel in self.panels.values():
                 panel.selection_changed()
-        finally:
-            self._holding = False
 
     def _pick(self, picked: Callable[[int], None] | None) -> None:
         self._picking = picked
@@ -505,13 +497,10 @@ class Explorer(ipywidgets.VBox):
     def _open_panel(self, key: str, values: Mapping[str, Any]) -> None:
         panel = self.panels[key]
         take = panel.restore(values)
-        self._holding = True
-        try:
+        with self._holding:
             panel.selection_changed()
             take()
             self._show_panel(key)
-        finally:
-            self._holding = False
         self._compute()
 
     def _show_panel(self, key: str) -> None:

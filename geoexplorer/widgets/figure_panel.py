@@ -56,12 +56,8 @@ class FigurePanel(Panel, Generic[S]):
 
     def stopped(self) -> None:
         """Say so where the panel said that something is on its way."""
-
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._read
-
         if self.shown is not None:
-            self.host.worker.submit(f"read {self.key}", steps, urgency=Urgency.POINTER)
+            self._soon("read", self._read)
 
     def theme_changed(self) -> None:
         """Draw in the other theme."""
@@ -88,12 +84,16 @@ class FigurePanel(Panel, Generic[S]):
         self.host.painted()
 
     def _redraw(self) -> None:
+        self._soon("redraw", self._draw, self._read)
+
+    def _soon(self, what: str, *deliveries: Delivery) -> None:
+        """Do something small on the worker's thread, also in the middle of something long."""
+
         def steps() -> Generator[Delivery, None, None]:
-            yield self._draw
-            yield self._read
+            yield from deliveries
 
         if self.widget.children:
-            self.host.worker.submit(f"redraw {self.key}", steps, urgency=Urgency.POINTER)
+            self.host.worker.submit(f"{what} {self.key}", steps, urgency=Urgency.POINTER)
 
     def _made(self, figure: go.Figure, box: ipywidgets.Box) -> Plot:
         """A figure in its box."""

@@ -52,8 +52,7 @@ class SaveForm(ipywidgets.HBox):
         # What was saved last, or is chosen since; None as long as nobody has chosen anything.
         self.chosen: FileLook | None = None
         # All but HTML need kaleido, which is not installed with the rest.
-        preferred = "PDF" if find_spec("kaleido") else "HTML"
-        missing = "" if find_spec("kaleido") else " (needs kaleido)"
+        preferred, missing = ("PDF", "") if find_spec("kaleido") else ("HTML", " (needs kaleido)")
         options = [(name + missing * (name != "HTML"), name) for name in FORMATS]
         self.format = ipywidgets.Dropdown(options=options, value=preferred, description="Format")
         self.width = ipywidgets.BoundedFloatText(85.0, min=1.0, max=5000.0, description="Width")

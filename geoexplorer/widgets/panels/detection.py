@@ -45,7 +45,7 @@ from geoexplorer.widgets.panel import Host
 from geoexplorer.widgets.plot import Ears, Plot
 from geoexplorer.widgets.readout import Readout
 from geoexplorer.widgets.session import View
-from geoexplorer.widgets.worker import Delivery, Urgency
+from geoexplorer.widgets.worker import Delivery
 
 __all__ = ["DetectionPanel"]
 
@@ -241,13 +241,7 @@ class DetectionPanel(FigurePanel[Shown]):
 
     def _look(self) -> None:
         """Show what is at t, many times a second while the slider is dragged."""
-
-        def steps() -> Generator[Delivery, None, None]:
-            yield self._read
-            yield self._mark
-
-        if self.widget.children:
-            self.host.worker.submit("place on the way", steps, urgency=Urgency.POINTER)
+        self._soon("place on the way of", self._read, self._mark)
 
     def _mark(self) -> None:
         """Move the line at t: one small message, since it comes with every move of the slider."""
