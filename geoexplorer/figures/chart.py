@@ -380,8 +380,7 @@ def round_ticks(low: float, high: float, most: int) -> dict[str, Any]:
     ['−0.1', '0', '0.1', '0.2', '0.3', '0.4']
     """
     step = round_step(high - low, most)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    values = [float(f"{count * step:.12g}") for count in range(first, last + 1)]
+    values = _multiples(step, low, high)
     return {"tickmode": "array", "tickvals": values, "ticktext": [number(v, 12) for v in values]}
 
 
@@ -395,10 +394,15 @@ def percents(low: float, high: float) -> dict[str, Any]:
     """
     steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
     step = next((step for step in steps if 5 * step >= high - low), 0.25)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    values = [number * step for number in range(first, last + 1)]
+    values = _multiples(step, low, high)
     texts = [f"{100 * value:.4g} %" for value in values]
     return {"tickmode": "array", "tickvals": values, "ticktext": texts}
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
+    """All multiples of a step from ``low`` to ``high``."""
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [count * step for count in range(first, last + 1)]
 
 
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
