@@ -33,7 +33,9 @@ def deepfool_offsets(rays: Rays) -> Tensor:
 def deepfool_steps(
     rays: Rays, rivals: Tensor, most: int, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Offsets after so many steps at ``most``, and whether they change the class.
+    """Offsets after so many steps at ``most``, and whether they were seen to change the class.
+
+    Nobody looks after the last step.
 
     Parameters
     ----------
@@ -78,6 +80,4 @@ def deepfool_steps(
         step = length / norms.gather(1, nearest) * chosen_gradient
         rows = rows[steep]
         offsets[rows] -= step[steep]
-    else:
-        crossed[rows] = rays[rows].levels((1 + _OVERSHOOT) * offsets[rows]) < 0
     return (1 + _OVERSHOOT) * offsets, crossed

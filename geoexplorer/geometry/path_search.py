@@ -26,7 +26,7 @@ from geoexplorer.geometry.sampling import proof_of, sampled_proofs
 from geoexplorer.geometry.segment_proof import SegmentProof
 from geoexplorer.geometry.shortening import shorten_steps
 from geoexplorer.jobs import News, Progress
-from geoexplorer.results import Recorder, ResultList
+from geoexplorer.results import Provenance, Recorder, ResultList
 
 __all__ = ["EFFORTS", "Effort", "PathSearch"]
 
@@ -241,17 +241,15 @@ class PathSearch:
 
     def _result(self, progress: Progress) -> ResultList[RegionPath]:
         provenance = self.recorder.provenance()
-        paths = [self._path(*lines) for lines in zip(self.lines, self.straight, strict=True)]
         made = [
-            replace(
-                path, straight=replace(path.straight, provenance=provenance),
-                provenance=provenance, progress=progress,
-            )
-            for path in paths
-        ]  # fmt: skip
+            self._path(line, straight, provenance, progress)
+            for line, straight in zip(self.lines, self.straight, strict=True)
+        ]
         return ResultList(made, progress)
 
-    def _path(self, line: Polyline, straight: Polyline) -> RegionPath:
+    def _path(
+        self, line: Polyline, straight: Polyline, provenance: Provenance, progress: Progress
+    ) -> RegionPath:
         clf = self.clf
         segments = tuple(_as_proof(clf, line, index) for index in range(len(line.legs)))
         spacings = [segment.spacing for segment in segments if segment.spacing is not None]
@@ -267,9 +265,11 @@ class PathSearch:
             straightness=length / distance if distance > 0 else 1.0,
             least_margin=min(segment.least_margin for segment in segments),
             segments=segments,
-            straight=_as_proof(clf, straight, 0),
+            straight=replace(_as_proof(clf, straight, 0), provenance=provenance),
             failed=None if line.inside else self._failed(line),
             class_names=clf.class_names,
+            provenance=provenance,
+            progress=progress,
         )
 
     def _failed(self, line: Polyline) -> Tensor:
